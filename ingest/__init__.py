@@ -1,0 +1,1 @@
+"""Broker to hypertable. Owns the telemetry schema and publishes its read side."""

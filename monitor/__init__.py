@@ -1,0 +1,1 @@
+"""Programme packs, evaluation, alerts, follow-ups, residents and the nurse's pages."""

@@ -1,0 +1,1 @@
+"""Virtual devices and residents with a ground truth, faults, the demo and a pytest plugin."""
