@@ -90,7 +90,7 @@ class Reason(enum.StrEnum):
 
 
 class Remark(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One refusal or notice: index of the observation in the message (-1: the message itself), field, reason, detail."""
+    """One refusal or notice; `index` counts the observations of the message, -1 is the message itself."""
 
     index: int
     field: str

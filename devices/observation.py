@@ -192,7 +192,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One device record.
 
-    device: the device's own identity, `eui64:` + 16 hex digits (11073 system id), `ble:` + address, or `vendor:` + serial.
+    device: the device's own identity: `eui64:` + 16 hex digits (11073 system id), `ble:` + address, `vendor:` + serial.
     kind: 32-bit MDC code, `devices.nomenclature.BY_CODE`.  values: in slot order, in the units `unit` implies.
     unit: UCUM unit of the first value.  measured_at: aware; device time corrected to the gateway's timeline.
     device_at: the device's own stamp; without offset where the device knows no zone. None: the device has no clock.
