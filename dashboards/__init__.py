@@ -1,1 +1,1 @@
-"""Grafana dashboards as code."""
+"""Grafana dashboards as code: what an operator watches. Knows the schemas' names only, imports no other room."""
