@@ -1,0 +1,97 @@
+"""One run's folder: made, owned, and swept up later if the run was killed.
+
+A folder's name carries its owner's process id and that process's start time (pids are reused). A server writes its
+process id into `server.pid`; whoever comes next ends servers and removes folders whose owner is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from simulators.embedded.unprivileged import give, require_reachable
+
+_PID_FILE = "server.pid"
+
+
+def make(kind: str, cache: Path) -> Path:
+    """A new folder `cache/run/<kind>-<owner>-<random>` that the server's user owns; abandoned ones go first."""
+    runs = cache / "run"
+    runs.mkdir(exist_ok=True)
+    runs.chmod(0o755)
+    _sweep(runs)
+    owner = os.getpid()
+    folder = Path(tempfile.mkdtemp(prefix=f"{kind}-{owner}-{_started(owner)}-", dir=runs))
+    give(folder)
+    require_reachable(folder)
+    return folder
+
+
+def remember(folder: Path, pid: int) -> None:
+    """Note the server process that lives in `folder`, so that a later run can end it if this one is killed."""
+    (folder / _PID_FILE).write_text(f"{pid} {_started(pid)}", encoding="ascii")
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def children(pid: int) -> list[int]:
+    """The processes whose parent is `pid`, from /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if int(_stat(int(entry.name))[1]) == pid:
+                    found.append(int(entry.name))
+    return found
+
+
+def wait_gone(pids: list[int], timeout_s: float = 10.0) -> bool:
+    """Wait until none of `pids` runs (a dead one not yet reaped counts as gone); whether that came true."""
+    deadline = time.monotonic() + timeout_s
+    while any(_started(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _sweep(runs: Path) -> None:
+    for folder in runs.iterdir():
+        _, _, rest = folder.name.partition("-")
+        owner, _, started = rest.partition("-")
+        if not owner.isdigit() or _started(int(owner)) == started.partition("-")[0]:
+            continue
+        with suppress(OSError, ValueError):
+            pid, began = (folder / _PID_FILE).read_text(encoding="ascii").split()
+            if _started(int(pid)) == began:
+                lost = [int(pid), *children(int(pid))]
+                for each in lost:
+                    with suppress(ProcessLookupError):
+                        os.kill(each, signal.SIGKILL)
+                wait_gone(lost)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the command's name: state, parent, … OSError: no such process."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+
+
+def _started(pid: int) -> str:
+    """When the process began, in clock ticks since boot; empty if it does not run."""
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return ""
+    return "" if fields[0] in {"Z", "X"} else fields[19]
