@@ -250,10 +250,7 @@ def cohort(seed: int, today: date) -> tuple[Person, ...]:
                 site=role.site,
                 registers=role.registers,
                 allergies=role.allergies,
-                devices=tuple(
-                    _device(seed, number, index, concept, route, role)
-                    for index, (concept, route) in enumerate(role.owns)
-                ),
+                devices=tuple(_device(seed, (number, index), owned, role) for index, owned in enumerate(role.owns)),
                 visits=role.visits,
                 profile=role.profile,
             )
