@@ -1,0 +1,5 @@
+"""The suite's fixtures, one subject a file: every server in them is real."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fix_broker", "tests.fix_browser", "tests.fix_postgres"]
