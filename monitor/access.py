@@ -21,11 +21,11 @@ from argon2.exceptions import InvalidHashError, VerifyMismatchError
 from psycopg import AsyncConnection, errors
 from psycopg.rows import TupleRow, tuple_row
 
+from ingest.named_sql import load
 from monitor import audit
 from monitor.errors import LoginTaken, NotAllowed, WeakPassword
-from monitor.queries import load
 
-_SQL: Final = load("access")
+_SQL: Final = load("monitor", "sql/access.sql")
 FAILURES_ALLOWED: Final = 5
 LOCKED_FOR: Final = timedelta(minutes=15)
 SESSION_AT_MOST: Final = timedelta(hours=12)

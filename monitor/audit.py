@@ -18,9 +18,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, tuple_row
 from psycopg.types.json import Jsonb
 
-from monitor.queries import load
+from ingest.named_sql import load
 
-_SQL: Final = load("audit")
+_SQL: Final = load("monitor", "sql/audit.sql")
 _PAGE: Final = 2000
 
 Detail = Mapping[str, str | int | bool | None]

@@ -1,20 +1,40 @@
-"""The monitor's schema in the database it shares with ingest."""
+"""The monitor's door to the database it shares with ingest: its own migrations, ingest's pool."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import warnings
+from importlib.resources import as_file, files
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import yoyo
 
-MIGRATIONS: Final = Path(__file__).parent / "migrations"
+from ingest.database import open_pool, wait_for_database
+from ingest.errors import DatabaseUnavailable
+
+__all__ = ["migrate", "open_pool", "wait_for_database"]
+
+MIGRATION_TABLE: Final = "monitor_migration"
+_MIGRATE_LOCK: Final = 0x5F1D_0002
+"""Advisory lock key: two processes that migrate at once take turns, and a killed one leaves nothing behind."""
 
 
 def migrate(url: str) -> None:
-    """Bring schema `monitor` up to date; nothing happens when it is."""
-    backend = yoyo.get_backend(url.replace("postgresql://", "postgresql+psycopg://", 1), "_yoyo_monitor")
+    """Bring the schema `monitor` to this program's version; safe to repeat and to run twice at once.
+
+    Errors: `ingest.errors.DatabaseUnavailable`; `psycopg.Error` of a statement that failed (nothing of it stays).
+    """
     try:
-        with backend.lock():
-            backend.apply_migrations(backend.to_apply(yoyo.read_migrations(str(MIGRATIONS))))
-    finally:
-        backend.connection.close()
+        guard = psycopg.connect(url, autocommit=True)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(str(error).strip()) from None
+    address = urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg"))
+    with guard, warnings.catch_warnings(), as_file(files("monitor").joinpath("migrations")) as folder:
+        warnings.simplefilter("ignore")  # yoyo imports what the standard library has deprecated
+        guard.execute("SELECT pg_advisory_lock(%s)", (_MIGRATE_LOCK,))
+        backend = yoyo.get_backend(address, MIGRATION_TABLE)
+        try:
+            backend.apply_migrations(backend.to_apply(yoyo.read_migrations(str(folder))))
+        finally:
+            backend.connection.close()

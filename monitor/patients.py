@@ -15,12 +15,12 @@ import msgspec
 from psycopg import AsyncConnection, errors
 from psycopg.rows import TupleRow, dict_row
 
+from ingest.named_sql import load
 from monitor import audit
 from monitor.access import EVERY_SITE, User, require_clinical
 from monitor.desk import Desk
 from monitor.errors import DuplicateIdentity, UnknownResident
 from monitor.identity import Keys, masked_id_number, masked_name, masked_phone
-from monitor.queries import load
 
 __all__ = [
     "Identity",
@@ -39,7 +39,7 @@ __all__ = [
     "rotate",
 ]
 
-_SQL: Final = load("patients")
+_SQL: Final = load("monitor", "sql/patients.sql")
 _FIELDS: Final = ("name", "id_number", "phone", "contact_name", "contact_phone", "allergies")
 
 
@@ -66,6 +66,8 @@ class NewPatient(msgspec.Struct, frozen=True, kw_only=True):
     family_doctor: str = ""
     consented_on: date | None = None
     registers: tuple[Registered, ...] = ()
+    pregnant: bool | None = False
+    lactating: bool | None = False
     simulated: bool = False
 
 
@@ -80,6 +82,8 @@ class Resident(msgspec.Struct, frozen=True, kw_only=True):
     record_code: str | None
     family_doctor: str
     consented_on: date | None
+    pregnant: bool | None
+    lactating: bool | None
     simulated: bool
     state: str
 
@@ -138,6 +142,8 @@ async def add(conn: AsyncConnection[TupleRow], new: NewPatient, *, keys: Keys, b
                     "record_code": new.record_code,
                     "family_doctor": new.family_doctor,
                     "consented_on": new.consented_on,
+                    "pregnant": new.pregnant,
+                    "lactating": new.lactating,
                     "simulated": new.simulated,
                     "now": now,
                 },
@@ -253,6 +259,8 @@ def resident_from(row: Mapping[str, Any]) -> Resident:
         record_code=code[-8:] if code else None,
         family_doctor=row["family_doctor"],
         consented_on=row["consented_on"],
+        pregnant=row["pregnant"],
+        lactating=row["lactating"],
         simulated=row["simulated"],
         state=row["state"],
     )

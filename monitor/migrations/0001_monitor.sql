@@ -12,6 +12,8 @@ CREATE TABLE monitor.patient (               -- pseudonymous: nothing here names
                 CONSTRAINT patient_record_code_form CHECK (record_code ~ '^[0-9]{17}$'),
   family_doctor text NOT NULL DEFAULT '',    -- the team of the contract
   consented_on  date,                        -- to device monitoring
+  pregnant      boolean DEFAULT false,       -- NULL: unknown
+  lactating     boolean DEFAULT false,
   simulated     boolean NOT NULL DEFAULT false,
   state         text NOT NULL DEFAULT 'active' CONSTRAINT patient_state_known CHECK (state IN ('active', 'moved', 'deceased')),
   state_since   date,
@@ -169,7 +171,7 @@ CREATE TABLE monitor.unjudged (              -- readings of known subjects that 
   subject_id   uuid NOT NULL,
   evidence_key text NOT NULL,
   reason       text NOT NULL,
-  batch_id     int NOT NULL,
+  batch_id     bigint NOT NULL,
   measured_at  timestamptz NOT NULL,
   noted_at     timestamptz NOT NULL,
   CONSTRAINT unjudged_pkey PRIMARY KEY (subject_id, evidence_key)

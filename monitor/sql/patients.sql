@@ -1,8 +1,9 @@
 -- name: add_patient
 INSERT INTO monitor.patient
-  (subject_id, sex, birth_date, site, record_code, family_doctor, consented_on, simulated, added_at)
+  (subject_id, sex, birth_date, site, record_code, family_doctor, consented_on, pregnant, lactating,
+   simulated, added_at)
 VALUES (%(subject_id)s, %(sex)s, %(birth_date)s, %(site)s, %(record_code)s, %(family_doctor)s, %(consented_on)s,
-        %(simulated)s, %(now)s)
+        %(pregnant)s, %(lactating)s, %(simulated)s, %(now)s)
 
 -- name: add_identity
 INSERT INTO monitor.identity
@@ -16,7 +17,8 @@ INSERT INTO monitor.register (subject_id, programme, since) VALUES (%(subject_id
 ON CONFLICT (subject_id, programme) WHERE until IS NULL DO NOTHING
 
 -- name: residents
-SELECT p.subject_id, p.sex, p.birth_date, p.site, p.record_code, p.family_doctor, p.consented_on, p.simulated, p.state,
+SELECT p.subject_id, p.sex, p.birth_date, p.site, p.record_code, p.family_doctor, p.consented_on, p.pregnant, p.lactating,
+       p.simulated, p.state,
        r.programmes, r.programmes_since
 FROM monitor.patient p
 CROSS JOIN LATERAL (
@@ -27,7 +29,8 @@ CROSS JOIN LATERAL (
 WHERE p.subject_id = ANY (%(subject_ids)s::uuid[])
 
 -- name: identity
-SELECT p.subject_id, p.sex, p.birth_date, p.site, p.record_code, p.family_doctor, p.consented_on, p.simulated, p.state,
+SELECT p.subject_id, p.sex, p.birth_date, p.site, p.record_code, p.family_doctor, p.consented_on, p.pregnant, p.lactating,
+       p.simulated, p.state,
        r.programmes, r.programmes_since,
        i.key_id, i.name, i.id_number, i.phone, i.contact_name, i.contact_phone, i.allergies,
        EXISTS (SELECT FROM monitor.followup f
