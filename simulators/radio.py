@@ -115,6 +115,8 @@ class _Controller(Controller):
 
     def leave(self) -> None:
         """Off the air: peers see their connections time out, nobody hears from here again."""
+        if self not in self.link.controllers:
+            return
         self.host = None
         self.le_scan_enable = False
         self.pending_le_connection = None
@@ -160,7 +162,7 @@ class Air:
 
     def __init__(self, port: int = 0) -> None:
         self._port = port
-        self._link = _Link()
+        self._link = _Link()  # type: ignore[no-untyped-call]
         self._server: asyncio.Server | None = None
         self.adapters: set[_Adapter] = set()
 
