@@ -1,0 +1,107 @@
+"""The catalogue: which codec reads a characteristic, and which observations its value holds.
+
+`decode` and `observe` are pure tables; a new family is a row in each. Characteristics are named by their 16-bit UUID.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from devices.clock import Moment
+from devices.errors import UnknownCharacteristic
+from devices.gatt import (
+    battery,
+    blood_pressure,
+    current_time,
+    device_information,
+    glucose,
+    glucose_record,
+    pulse_oximeter,
+    record_access,
+    weight_scale,
+)
+from devices.gatt.characteristic import Characteristic
+from devices.gatt.record import DeviceFacts
+from devices.observation import Observation
+from devices.products.declaration import Product
+from devices.products.known import recognise
+
+CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
+    battery.BatteryLevel,
+    blood_pressure.BloodPressureFeature,
+    blood_pressure.BloodPressureMeasurement,
+    blood_pressure.IntermediateCuffPressure,
+    current_time.CurrentTime,
+    current_time.DateTimeValue,
+    current_time.LocalTimeInformation,
+    device_information.FirmwareRevision,
+    device_information.HardwareRevision,
+    device_information.ManufacturerName,
+    device_information.ModelNumber,
+    device_information.PnpId,
+    device_information.SerialNumber,
+    device_information.SoftwareRevision,
+    device_information.SystemId,
+    glucose.GlucoseFeature,
+    glucose.GlucoseMeasurement,
+    glucose.GlucoseMeasurementContext,
+    pulse_oximeter.PlxContinuousMeasurement,
+    pulse_oximeter.PlxFeatures,
+    pulse_oximeter.PlxSpotCheckMeasurement,
+    record_access.RecordAccess,
+    weight_scale.WeightMeasurement,
+    weight_scale.WeightScaleFeature,
+)
+BY_UUID: Final[dict[str, type[Characteristic]]] = {known.uuid: known for known in CHARACTERISTICS}
+
+_OBSERVE: Final[dict[type[Characteristic], Callable[[Any, DeviceFacts, Moment], Observation]]] = {
+    blood_pressure.BloodPressureMeasurement: blood_pressure.observe,
+    glucose.GlucoseMeasurement: glucose_record.observe,
+    pulse_oximeter.PlxContinuousMeasurement: pulse_oximeter.observe,
+    pulse_oximeter.PlxSpotCheckMeasurement: pulse_oximeter.observe,
+    weight_scale.WeightMeasurement: weight_scale.observe,
+}
+
+_UUID: Final = re.compile(r"(?:0x)?([0-9a-f]{4})|0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb", re.IGNORECASE)
+
+
+def short_uuid(uuid: str) -> str:
+    """`2A35` for `2a35`, `0x2A35` and the 128-bit form. UnknownCharacteristic: not a UUID of the Bluetooth base."""
+    found = _UUID.fullmatch(uuid)
+    if found is None:
+        raise UnknownCharacteristic(f"{uuid[:64]!r} is no 16-bit UUID")
+    return (found[1] or found[2]).upper()
+
+
+def decode(uuid: str, data: bytes, product: Product | None = None) -> Characteristic:
+    """The value of a characteristic. `product`: the declaration found by Device Information; where there is none, a
+    frame that bears the signature of a product is read as that product's.
+
+    UnknownCharacteristic, Truncated (names the field), BadValue.
+    """
+    known = BY_UUID.get(uuid) or BY_UUID.get(short_uuid(uuid))
+    if known is None:
+        raise UnknownCharacteristic(f"no codec for {short_uuid(uuid)}")
+    deviation = product or recognise(known.uuid, data)
+    return known.decode(data, deviation.layout_for(known.uuid, data) if deviation is not None else None)
+
+
+def observe(
+    value: Characteristic,
+    source: DeviceFacts,
+    moment: Moment,
+    *,
+    context: glucose.GlucoseMeasurementContext | None = None,
+    product: Product | None = None,
+) -> tuple[Observation, ...]:
+    """The observations in a decoded value: none where it is no measurement (features, control points, cuff pressure).
+
+    context: the glucose context with the same sequence number.
+    """
+    if isinstance(value, glucose.GlucoseMeasurement):
+        meals = product.foreign_meals if product is not None else frozenset()
+        return (glucose_record.observe(value, source, moment, context, foreign_meals=meals),)
+    observer = _OBSERVE.get(type(value))
+    return () if observer is None else (observer(value, source, moment),)

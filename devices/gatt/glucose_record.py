@@ -1,0 +1,127 @@
+"""What a glucose record means: kind by sample type, HI and LO, control solution, and the meal from its context.
+
+Source: Bluetooth Glucose Service 1.0.1, clauses 3.1 and 3.2; ISO/IEEE 11073-10101 for the kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from devices.clock import Moment, place
+from devices.gatt import record
+from devices.gatt.glucose import (
+    GlucoseMeasurement,
+    GlucoseMeasurementContext,
+    MealCode,
+    SampleLocation,
+    SampleType,
+    SensorStatus,
+)
+from devices.nomenclature import GLUCOSE_CONTROL
+from devices.observation import Context, Fact, Meal, Observation
+
+_KIND: Final = {
+    SampleType.CAPILLARY_WHOLE_BLOOD: 160184,
+    SampleType.CAPILLARY_PLASMA: 160188,
+    SampleType.VENOUS_WHOLE_BLOOD: 160192,
+    SampleType.VENOUS_PLASMA: 160196,
+    SampleType.ARTERIAL_WHOLE_BLOOD: 160200,
+    SampleType.ARTERIAL_PLASMA: 160204,
+    SampleType.UNDETERMINED_WHOLE_BLOOD: 160364,
+    SampleType.UNDETERMINED_PLASMA: 160368,
+    SampleType.INTERSTITIAL_FLUID: 160212,
+    SampleType.CONTROL_SOLUTION: GLUCOSE_CONTROL,
+}
+_UNDETERMINED: Final = 160364
+_SHIFT: Final = {"kg/L": ("mg/dL", 5), "mol/L": ("mmol/L", 3)}
+_MEAL: Final = {
+    MealCode.PREPRANDIAL: Meal.PREPRANDIAL,
+    MealCode.POSTPRANDIAL: Meal.POSTPRANDIAL,
+    MealCode.FASTING: Meal.FASTING,
+    MealCode.CASUAL: Meal.CASUAL,
+    MealCode.BEDTIME: Meal.BEDTIME,
+}
+_SITE: Final = {
+    SampleLocation.FINGER: "finger",
+    SampleLocation.ALTERNATE_SITE: "alternate-site",
+    SampleLocation.EARLOBE: "earlobe",
+}
+_FACTS: Final = (
+    (SensorStatus.BATTERY_LOW.value, Fact.BATTERY_LOW),
+    (SensorStatus.SENSOR_MALFUNCTION.value, Fact.DEVICE_MALFUNCTION),
+    (SensorStatus.SAMPLE_SIZE_INSUFFICIENT.value, Fact.SAMPLE_INSUFFICIENT),
+    (SensorStatus.STRIP_INSERTION_ERROR.value | SensorStatus.STRIP_TYPE_INCORRECT.value, Fact.STRIP_ERROR),
+    (SensorStatus.RESULT_TOO_HIGH.value, Fact.RESULT_TOO_HIGH),
+    (SensorStatus.RESULT_TOO_LOW.value, Fact.RESULT_TOO_LOW),
+    (SensorStatus.TEMPERATURE_TOO_HIGH.value | SensorStatus.TEMPERATURE_TOO_LOW.value, Fact.SENSOR_TEMPERATURE),
+    (SensorStatus.READ_INTERRUPTED.value, Fact.READ_INTERRUPTED),
+    (SensorStatus.GENERAL_DEVICE_FAULT.value, Fact.DEVICE_MALFUNCTION),
+    (SensorStatus.TIME_FAULT.value, Fact.TIME_FAULT),
+)
+
+
+def status_facts(status: int | None) -> Fact:
+    """The facts of a sensor status annunciation."""
+    return record.facts_of(status, _FACTS)
+
+
+def is_control(measurement: GlucoseMeasurement) -> bool:
+    """Control solution by its type, or by its location where the meter kept the type of the last blood sample."""
+    return (
+        measurement.type == SampleType.CONTROL_SOLUTION
+        or measurement.sample_location == SampleLocation.CONTROL_SOLUTION
+    )
+
+
+def kind_of(measurement: GlucoseMeasurement) -> int:
+    """The MDC code. Without a concentration or with a reserved type: undetermined whole blood."""
+    if is_control(measurement):
+        return GLUCOSE_CONTROL
+    return _KIND.get(measurement.type or 0, _UNDETERMINED)  # type: ignore[call-overload,no-any-return]
+
+
+def observe(
+    measurement: GlucoseMeasurement,
+    source: record.DeviceFacts,
+    moment: Moment,
+    context: GlucoseMeasurementContext | None = None,
+    *,
+    foreign_meals: frozenset[int] = frozenset(),
+) -> Observation:
+    """One glucose record, in mg/dL where the meter sent kg/L and in mmol/L where it sent mol/L: exact shifts.
+
+    record_no is the sequence number.  foreign_meals: meal codes with which a product marks records that are not
+    glucose at all (`devices.products`); such a record is INVALID.
+    """
+    unit, places = _SHIFT[measurement.unit]
+    number = measurement.concentration
+    facts = status_facts(measurement.sensor_status_annunciation)
+    if is_control(measurement):
+        facts |= Fact.CONTROL_SOLUTION
+    meal = context.meal if context is not None else None
+    if meal in foreign_meals:
+        facts |= Fact.INVALID
+    known = Context(
+        meal=_MEAL.get(meal or 0),  # type: ignore[call-overload]
+        site=_SITE.get(measurement.sample_location or 0),  # type: ignore[call-overload]
+    )
+    return record.observe(
+        kind_of(measurement),
+        (record.of_medfloat(None if number is None else number.shifted(places)),),
+        unit,
+        source=source,
+        time=place(measurement.user_facing_time, moment),
+        facts=facts,
+        trailing=measurement.trailing,
+        record_no=measurement.sequence_number,
+        context=known if known.meal or known.site else None,
+    )
+
+
+def join(
+    measurements: Iterable[GlucoseMeasurement], contexts: Iterable[GlucoseMeasurementContext]
+) -> list[tuple[GlucoseMeasurement, GlucoseMeasurementContext | None]]:
+    """Each measurement with the context of its sequence number, in the order of the measurements."""
+    by_number = {context.sequence_number: context for context in contexts}
+    return [(measurement, by_number.get(measurement.sequence_number)) for measurement in measurements]

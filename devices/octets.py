@@ -1,0 +1,224 @@
+"""Octets and fields: a characteristic is a table of fields, some of which its flags switch on.
+
+`Layout` holds the table and turns octets into named values and back. A product that deviates from the standard is
+the same table with altered rows (`Layout.altered`); the codec does not change. Little endian, as all of GATT.
+Source: Bluetooth GATT Specification Supplement, clause 2 (values, bit order); E2E-CRC: CGM Service 1.0.2, clause 3.11.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from devices.errors import BadValue, Truncated
+from devices.medfloat import decode_float, decode_sfloat, encode_float, encode_sfloat
+
+
+class Codec(NamedTuple):
+    """How the octets of one field become a value: the `struct` letter, then `read`; `write` goes back."""
+
+    letter: str
+    read: Callable[[Any], Any] = int
+    write: Callable[[Any], Any] = int
+
+    def swapped(self) -> Codec:
+        """The same field in big endian, for products that got the order wrong."""
+        size = struct.calcsize("<" + self.letter)
+
+        def read(raw: bytes) -> Any:
+            return self.read(struct.unpack(">" + self.letter, raw)[0])
+
+        def write(value: Any) -> bytes:
+            return struct.pack(">" + self.letter, self.write(value))
+
+        return Codec(f"{size}s", read, write)
+
+
+def _same(raw: bytes) -> bytes:
+    return bytes(raw)
+
+
+def _read_u24(raw: bytes) -> int:
+    return int.from_bytes(raw, "little")
+
+
+def _write_u24(value: int) -> bytes:
+    if not 0 <= value < 1 << 24:
+        raise BadValue(f"{value} does not fit 24 bits")
+    return value.to_bytes(3, "little")
+
+
+U8: Final = Codec("B")
+U16: Final = Codec("H")
+U32: Final = Codec("I")
+U24: Final = Codec("3s", _read_u24, _write_u24)
+S8: Final = Codec("b")
+S16: Final = Codec("h")
+SFLOAT: Final = Codec("H", decode_sfloat, encode_sfloat)
+FLOAT: Final = Codec("I", decode_float, encode_float)
+
+
+def fixed(size: int) -> Codec:
+    """`size` octets as they are."""
+    return Codec(f"{size}s", _same, _same)
+
+
+def scaled(numerator: int, denominator: int, *, unsuccessful: bool = False) -> Codec:
+    """A u16 counting in numerator/denominator of the unit; value exact to the nearest binary float.
+
+    unsuccessful: 0xFFFF says that the measurement failed, and the value is None.
+    """
+
+    def read(raw: int) -> float | None:
+        return None if unsuccessful and raw == 0xFFFF else raw * numerator / denominator
+
+    def write(value: float | None) -> int:
+        if value is None:
+            if unsuccessful:
+                return 0xFFFF
+            raise BadValue("a value is needed")
+        return round(value * denominator / numerator)
+
+    return Codec("H", read, write)
+
+
+class Field(NamedTuple):
+    """One row: `when` are the flag bits that announce the field (0: always there), `unless` those that exclude it."""
+
+    name: str
+    codec: Codec
+    when: int = 0
+    unless: int = 0
+
+
+class Choice(NamedTuple):
+    """A flag that is a value of its own (a unit, a yes or no), not the presence of a field."""
+
+    name: str
+    mask: int
+    clear: Any
+    set: Any
+
+
+class _Plan(NamedTuple):
+    unpack_from: Callable[..., tuple[Any, ...]]
+    pack: Callable[..., bytes]
+    fields: tuple[Field, ...]
+    names: tuple[str, ...]
+    constants: tuple[Any, ...]
+    reads: tuple[tuple[str, Callable[[Any], Any]], ...]
+    size: int
+
+
+class Layout:
+    """The fields of one characteristic. `flags` is the `struct` letter of the flags, empty where there are none."""
+
+    def __init__(self, fields: Sequence[Field], *, flags: str = "B", choices: Sequence[Choice] = ()) -> None:
+        self.fields = tuple(fields)
+        self.choices = tuple(choices)
+        self.flags = flags
+        self._head = struct.calcsize("<" + flags)
+        self._known = 0
+        for field in fields:
+            self._known |= field.when | field.unless
+        self._chosen = 0
+        for choice in choices:
+            self._chosen |= choice.mask
+        self._known |= self._chosen
+        self._plans: dict[int, _Plan] = {}
+
+    def altered(self, **changes: Mapping[str, Any]) -> Layout:
+        """The layout of a product that deviates: for each named field the members of `Field` that differ."""
+        fields = [field._replace(**changes.get(field.name, {})) for field in self.fields]
+        return Layout(fields, flags=self.flags, choices=self.choices)
+
+    def _plan(self, known: int) -> _Plan:
+        plan = self._plans.get(known)
+        if plan is None:
+            fields = tuple(f for f in self.fields if known & f.when == f.when and not known & f.unless)
+            packed = struct.Struct("<" + "".join(field.codec.letter for field in fields))
+            plan = self._plans[known] = _Plan(
+                packed.unpack_from,
+                packed.pack,
+                fields,
+                tuple(field.name for field in fields) + tuple(choice.name for choice in self.choices),
+                tuple(choice.set if known & choice.mask else choice.clear for choice in self.choices),
+                # int is what struct gives already
+                tuple((field.name, field.codec.read) for field in fields if field.codec.read is not int),
+                self._head + packed.size,
+            )
+        return plan
+
+    def unpack(self, data: bytes) -> dict[str, Any]:
+        """The fields by name, with `reserved` flags and `trailing` octets where any are left over.
+
+        Truncated: names the field in which the frame ends.
+        """
+        head = self._head
+        if len(data) < head:
+            raise Truncated(f"{len(data)} of {head} octets", field="flags")
+        flags = data[0] if head == 1 else int.from_bytes(data[:head], "little")
+        plan = self._plans.get(flags & self._known) or self._plan(flags & self._known)
+        if len(data) < plan.size:
+            raise self._truncated(plan, len(data))
+        found: dict[str, Any] = dict(zip(plan.names, plan.unpack_from(data, head) + plan.constants, strict=True))
+        for name, read in plan.reads:
+            found[name] = read(found[name])
+        if flags & ~self._known:
+            found["reserved"] = flags & ~self._known
+        if len(data) > plan.size:
+            found["trailing"] = bytes(data[plan.size :])
+        return found
+
+    def _truncated(self, plan: _Plan, length: int) -> Truncated:
+        end = self._head
+        for field in plan.fields:
+            end += struct.calcsize("<" + field.codec.letter)
+            if end > length:
+                break
+        return Truncated(f"the frame has {length} octets, its flags announce {plan.size}", field=field.name)
+
+    def flags_of(self, values: Mapping[str, Any]) -> int:
+        """The flags that announce these values. BadValue: a choice with a value that it does not have."""
+        flags: int = values.get("reserved", 0)
+        for choice in self.choices:
+            if values[choice.name] == choice.set:
+                flags |= choice.mask
+            elif values[choice.name] != choice.clear:
+                raise BadValue(f"{values[choice.name]!r} is not {choice.clear!r} or {choice.set!r}", field=choice.name)
+        for field in self.fields:
+            if values.get(field.name) is not None:
+                # a bit that chooses a unit is set by the unit, never by the presence of a field
+                flags |= field.when & ~self._chosen
+        return flags
+
+    def pack(self, values: Mapping[str, Any]) -> bytes:
+        """The octets of these values. BadValue: names the field that is missing or does not fit."""
+        flags = self.flags_of(values)
+        plan = self._plan(flags & self._known)
+        raws: list[Any] = []
+        for field in plan.fields:
+            value = values.get(field.name)
+            if field.when & ~self._chosen and value is None:
+                raise BadValue("its flag also announces this field, which has no value", field=field.name)
+            try:
+                raw = field.codec.write(value)
+                struct.pack("<" + field.codec.letter, raw)
+            except BadValue as error:
+                raise BadValue(error.detail, field=field.name) from error
+            except (struct.error, TypeError, ValueError, OverflowError, AttributeError) as error:
+                raise BadValue(f"{value!r} does not fit ({error})", field=field.name) from error
+            raws.append(raw)
+        head = struct.pack("<" + self.flags, flags) if self.flags else b""
+        return head + plan.pack(*raws) + bytes(values.get("trailing", b""))
+
+
+def crc16(data: bytes) -> int:
+    """E2E-CRC: polynomial 0x1021 reflected, seed 0xFFFF, no final inversion (CRC-16/MCRF4XX)."""
+    crc = 0xFFFF
+    for octet in data:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x8408 if crc & 1 else 0)
+    return crc

@@ -1,0 +1,25 @@
+"""The products with a declaration, and how one is found."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from devices.products.beurer_bm85 import BEURER_BM85
+from devices.products.caresens import CARESENS
+from devices.products.declaration import Product
+
+PRODUCTS: Final[tuple[Product, ...]] = (BEURER_BM85, CARESENS)
+BY_NAME: Final = {product.name: product for product in PRODUCTS}
+_BY_SIGNATURE: Final[dict[tuple[str, int, int], Product]] = {
+    signature: product for product in PRODUCTS for signature in product.signatures
+}
+
+
+def find(manufacturer: str, model: str) -> Product | None:
+    """The declaration for what Device Information says. None: no deviation is known."""
+    return next((product for product in PRODUCTS if product.is_named(manufacturer, model)), None)
+
+
+def recognise(uuid: str, data: bytes) -> Product | None:
+    """The product whose signature the frame bears. `uuid`: four hex digits in upper case."""
+    return _BY_SIGNATURE.get((uuid, data[0], len(data))) if data else None
