@@ -38,7 +38,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     # what is acknowledged but younger than this many seconds is lost if the broker is killed
     "autosave_interval": "1",
     "max_inflight_messages": "200",
-    "max_queued_messages": "0",
+    # not 0 for "unlimited": Mosquitto 2.0.21 then cuts off a client whose publication it refuses (quota 0 exceeded)
+    "max_queued_messages": "1000000",
     "max_queued_bytes": str(512 * 1024 * 1024),
     "max_packet_size": str(2 * 1024 * 1024),
     "persistent_client_expiration": "14d",
