@@ -70,7 +70,7 @@ class Injected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Injection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Something that happens on purpose. id: names it in the ground truth; at_s: seconds after the live part begins.
 
-    silent_s: for how long the same device makes no ordinary reading afterwards (the person waits for the call).
+    silent_s: how long before and after it the same instrument makes no ordinary reading of this person.
     session: measured at a kiosk, in a session of this person.
     """
 
