@@ -92,7 +92,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     scenario: str
     says: str
     injections: tuple[Injection, ...]
-    pace_s: Annotated[float, Meta(gt=0)] = 6
+    pace_s: Annotated[float, Meta(ge=3)] = 6
     history_days: Annotated[int, Meta(ge=0, le=365)] = 90
 
     @property

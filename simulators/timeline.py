@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, NamedTuple
 
 from devices import nomenclature
+from devices.clock import IDENTITY_ZONE
 from devices.observation import Context, Observation
 from simulators.cohort import OwnedDevice, Person, kiosk_cuff
 from simulators.physiology import Body
@@ -30,6 +31,9 @@ _HABITS: Final[Mapping[str, tuple[tuple[float, float], ...]]] = {
     "oxygen_saturation": ((8.0, 0.9),),
     "body_weight": ((7.0, 0.6),),
 }
+
+_APART_S: Final = 2.5
+"""No instrument measures twice within a second or two: its stamps, and with them identities, would be equal."""
 
 
 class Reading(NamedTuple):
@@ -90,13 +94,17 @@ def observe(
 ) -> Observation:
     """The observation of a reading as a source reports it; the device's clock is as wrong as the device has it."""
     kind, unit = KINDS[reading.concept]
+    stamp = at + timedelta(seconds=device.clock_offset_s)
+    if device.route == "ble":
+        # the Date Time of Bluetooth's health services: whole seconds of local time, no zone
+        stamp = stamp.astimezone(IDENTITY_ZONE).replace(microsecond=0, tzinfo=None)
     return Observation(
         device=device.uid,
         kind=kind,
         values=reading.values,
         unit=unit,
         measured_at=at,
-        device_at=at + timedelta(seconds=device.clock_offset_s),
+        device_at=stamp,
         record_no=record_no,
         session=session,
         absent=dict(reading.absent),
@@ -200,8 +208,11 @@ def _silences(scenario: Scenario) -> dict[tuple[str, str], list[tuple[float, flo
     """When whose instrument makes no ordinary reading: the quiet lies on both sides of the injection."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for injection in scenario.injections:
-        if injection.silent_s:
-            span = injection.at_s - injection.silent_s, injection.at_s + injection.silent_s
+        for reading in injection.readings:
+            if reading.days_ago is not None:
+                continue
+            at_s, quiet_s = injection.at_s + reading.after_s, max(injection.silent_s, _APART_S)
+            span = at_s - quiet_s, at_s + quiet_s
             found.setdefault((injection.person, injection.measures), []).append(span)
     return found
 

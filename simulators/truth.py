@@ -15,6 +15,7 @@ from typing import NamedTuple, TextIO
 
 import msgspec
 
+from devices.clock import identity_at
 from devices.observation import Observation
 from simulators.scenario import Alarm
 
@@ -55,13 +56,13 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def key(self) -> Key:
-        """As ingest keys it: a stamp without offset is taken as it stands, none means the time of measurement."""
+        """The device's own stamp; the time of measurement only where the device has no clock."""
         return Key(self.uid, self.kind, self.record_no, as_stamp(self.device_at or self.measured_at))
 
 
 def as_stamp(moment: datetime) -> datetime:
-    """A device's stamp as UTC; wall-clock stamps without an offset are not shifted."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    """A device's stamp in UTC; one without an offset is read where `devices.clock` says that identities are read."""
+    return identity_at(moment).astimezone(UTC)
 
 
 def made(observation: Observation, *, at: datetime, person: str | None, route: str, **more: str | Fate) -> Made:
