@@ -1,0 +1,35 @@
+# Suifang. `make demo` and `make test` work on a bare Debian 12 or 13; see README.md.
+# ARGS goes to the command: make demo ARGS="--seconds 60 --json", make test ARGS="tests/unit -k glucose".
+ARGS ?=
+bin := .venv/bin
+
+.PHONY: help setup demo test bench lint
+
+help:
+	@echo 'make demo    the whole chain with simulated residents and devices; prints where to look'
+	@echo 'make test    all tests, with a real database, broker and (as root, or if installed) browser'
+	@echo 'make bench   the benchmarks'
+	@echo 'make lint    style, types and the rooms'"'"' contracts'
+	@echo 'make setup   only what the others need: uv, .venv, the web assets'
+	@echo 'ARGS="…" is handed to the command.'
+
+setup: .venv/.stamp
+
+.venv/.stamp: pyproject.toml uv.lock .ci/bootstrap
+	@.ci/bootstrap
+
+demo: .venv/.stamp
+	@$(bin)/suifang-demo $(ARGS)
+
+test: .venv/.stamp
+	@.ci/browser
+	$(bin)/pytest $(ARGS)
+
+bench: .venv/.stamp
+	$(bin)/pytest -s -p no:cacheprovider $(or $(ARGS),tests/benchmarks)
+
+lint: .venv/.stamp
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
