@@ -14,12 +14,17 @@ from devices.errors import UnknownCharacteristic
 from devices.gatt import (
     battery,
     blood_pressure,
+    body_composition,
+    cgm,
     current_time,
     device_information,
     glucose,
     glucose_record,
+    heart_rate,
     pulse_oximeter,
     record_access,
+    thermometer,
+    user_data,
     weight_scale,
 )
 from devices.gatt.characteristic import Characteristic
@@ -33,6 +38,13 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     blood_pressure.BloodPressureFeature,
     blood_pressure.BloodPressureMeasurement,
     blood_pressure.IntermediateCuffPressure,
+    body_composition.BodyCompositionFeature,
+    body_composition.BodyCompositionMeasurement,
+    cgm.CgmFeature,
+    cgm.CgmMeasurement,
+    cgm.CgmSessionRunTime,
+    cgm.CgmSessionStartTime,
+    cgm.CgmStatus,
     current_time.CurrentTime,
     current_time.DateTimeValue,
     current_time.LocalTimeInformation,
@@ -47,10 +59,23 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     glucose.GlucoseFeature,
     glucose.GlucoseMeasurement,
     glucose.GlucoseMeasurementContext,
+    heart_rate.BodySensorLocation,
+    heart_rate.HeartRateControlPoint,
+    heart_rate.HeartRateMeasurement,
     pulse_oximeter.PlxContinuousMeasurement,
     pulse_oximeter.PlxFeatures,
     pulse_oximeter.PlxSpotCheckMeasurement,
     record_access.RecordAccess,
+    thermometer.IntermediateTemperature,
+    thermometer.MeasurementInterval,
+    thermometer.TemperatureMeasurement,
+    thermometer.TemperatureTypeValue,
+    user_data.DatabaseChangeIncrement,
+    user_data.DateOfBirth,
+    user_data.Gender,
+    user_data.Height,
+    user_data.UserControlPoint,
+    user_data.UserIndex,
     weight_scale.WeightMeasurement,
     weight_scale.WeightScaleFeature,
 )
@@ -58,9 +83,12 @@ BY_UUID: Final[dict[str, type[Characteristic]]] = {known.uuid: known for known i
 
 _OBSERVE: Final[dict[type[Characteristic], Callable[[Any, DeviceFacts, Moment], Observation]]] = {
     blood_pressure.BloodPressureMeasurement: blood_pressure.observe,
+    body_composition.BodyCompositionMeasurement: body_composition.observe,
     glucose.GlucoseMeasurement: glucose_record.observe,
+    heart_rate.HeartRateMeasurement: heart_rate.observe,
     pulse_oximeter.PlxContinuousMeasurement: pulse_oximeter.observe,
     pulse_oximeter.PlxSpotCheckMeasurement: pulse_oximeter.observe,
+    thermometer.TemperatureMeasurement: thermometer.observe,
     weight_scale.WeightMeasurement: weight_scale.observe,
 }
 
@@ -94,14 +122,17 @@ def observe(
     moment: Moment,
     *,
     context: glucose.GlucoseMeasurementContext | None = None,
+    start: cgm.CgmSessionStartTime | None = None,
     product: Product | None = None,
 ) -> tuple[Observation, ...]:
     """The observations in a decoded value: none where it is no measurement (features, control points, cuff pressure).
 
-    context: the glucose context with the same sequence number.
+    context: the glucose context with the same sequence number.  start: the session start of a CGM sensor.
     """
     if isinstance(value, glucose.GlucoseMeasurement):
         meals = product.foreign_meals if product is not None else frozenset()
         return (glucose_record.observe(value, source, moment, context, foreign_meals=meals),)
+    if isinstance(value, cgm.CgmMeasurement):
+        return cgm.observe(value, source, moment, start)
     observer = _OBSERVE.get(type(value))
     return () if observer is None else (observer(value, source, moment),)

@@ -19,9 +19,9 @@ from devices.gatt.glucose import (
     SensorStatus,
 )
 from devices.nomenclature import GLUCOSE_CONTROL
-from devices.observation import Context, Fact, Meal, Observation
+from devices.observation import Context, Fact, Meal, Observation, Site
 
-_KIND: Final = {
+_KIND: Final[dict[int, int]] = {
     SampleType.CAPILLARY_WHOLE_BLOOD: 160184,
     SampleType.CAPILLARY_PLASMA: 160188,
     SampleType.VENOUS_WHOLE_BLOOD: 160192,
@@ -35,17 +35,17 @@ _KIND: Final = {
 }
 _UNDETERMINED: Final = 160364
 _SHIFT: Final = {"kg/L": ("mg/dL", 5), "mol/L": ("mmol/L", 3)}
-_MEAL: Final = {
+_MEAL: Final[dict[int, Meal]] = {
     MealCode.PREPRANDIAL: Meal.PREPRANDIAL,
     MealCode.POSTPRANDIAL: Meal.POSTPRANDIAL,
     MealCode.FASTING: Meal.FASTING,
     MealCode.CASUAL: Meal.CASUAL,
     MealCode.BEDTIME: Meal.BEDTIME,
 }
-_SITE: Final = {
-    SampleLocation.FINGER: "finger",
-    SampleLocation.ALTERNATE_SITE: "alternate-site",
-    SampleLocation.EARLOBE: "earlobe",
+_SITE: Final[dict[int, Site]] = {
+    SampleLocation.FINGER: Site.FINGER,
+    SampleLocation.ALTERNATE_SITE: Site.ALTERNATE_SITE,
+    SampleLocation.EARLOBE: Site.EARLOBE,
 }
 _FACTS: Final = (
     (SensorStatus.BATTERY_LOW.value, Fact.BATTERY_LOW),
@@ -67,10 +67,14 @@ def status_facts(status: int | None) -> Fact:
 
 
 def is_control(measurement: GlucoseMeasurement) -> bool:
-    """Control solution by its type, or by its location where the meter kept the type of the last blood sample."""
-    return (
-        measurement.type == SampleType.CONTROL_SOLUTION
-        or measurement.sample_location == SampleLocation.CONTROL_SOLUTION
+    """Control solution by its type, or by its location where the meter kept the type of the last blood sample.
+
+    Not by the location of interstitial fluid: CGM sensors number their sites by another table, where 4 is
+    subcutaneous tissue.
+    """
+    return measurement.type == SampleType.CONTROL_SOLUTION or (
+        measurement.sample_location == SampleLocation.CONTROL_SOLUTION
+        and measurement.type != SampleType.INTERSTITIAL_FLUID
     )
 
 
@@ -78,7 +82,7 @@ def kind_of(measurement: GlucoseMeasurement) -> int:
     """The MDC code. Without a concentration or with a reserved type: undetermined whole blood."""
     if is_control(measurement):
         return GLUCOSE_CONTROL
-    return _KIND.get(measurement.type or 0, _UNDETERMINED)  # type: ignore[call-overload,no-any-return]
+    return _KIND.get(measurement.type or 0, _UNDETERMINED)
 
 
 def observe(
@@ -103,8 +107,8 @@ def observe(
     if meal in foreign_meals:
         facts |= Fact.INVALID
     known = Context(
-        meal=_MEAL.get(meal or 0),  # type: ignore[call-overload]
-        site=_SITE.get(measurement.sample_location or 0),  # type: ignore[call-overload]
+        meal=_MEAL.get(meal or 0),
+        site=_SITE.get(measurement.sample_location or 0),
     )
     return record.observe(
         kind_of(measurement),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -13,6 +14,12 @@ from devices.plausibility import implausible_slots
 
 UNKNOWN_USER: Final = 0xFF
 _REASONS: Final = {absent: str(absent.name).lower().replace("_", "-") for absent in Absent}
+# plain integers: an IntFlag makes a new member for each `|`, which costs more than the decoding
+_IMPLAUSIBLE: Final = Fact.IMPLAUSIBLE.value
+_TRAILING_BYTES: Final = Fact.TRAILING_BYTES.value
+_RESULT_TOO_HIGH: Final = Fact.RESULT_TOO_HIGH.value
+_RESULT_TOO_LOW: Final = Fact.RESULT_TOO_LOW.value
+_names = functools.lru_cache(maxsize=1024)(fact_names)
 
 
 class DeviceFacts(NamedTuple):
@@ -83,15 +90,15 @@ def observe(
     Adds IMPLAUSIBLE, TRAILING_BYTES and, for a leading value of plus or minus infinity, RESULT_TOO_HIGH or _LOW.
     """
     numbers = tuple(value.number for value in values)
-    bits = facts | time.facts | source.facts
+    bits = facts.value | time.facts.value | source.facts.value
     if implausible_slots(BY_CODE[kind], numbers, unit):
-        bits |= Fact.IMPLAUSIBLE
+        bits |= _IMPLAUSIBLE
     if trailing:
-        bits |= Fact.TRAILING_BYTES
+        bits |= _TRAILING_BYTES
     if values[0].absent is Absent.POSITIVE_INFINITY:
-        bits |= Fact.RESULT_TOO_HIGH
+        bits |= _RESULT_TOO_HIGH
     elif values[0].absent is Absent.NEGATIVE_INFINITY:
-        bits |= Fact.RESULT_TOO_LOW
+        bits |= _RESULT_TOO_LOW
     return Observation(
         device=source.device,
         kind=kind,
@@ -103,6 +110,6 @@ def observe(
         slot=slot,
         session=source.session,
         absent={index: _REASONS[value.absent] for index, value in enumerate(values) if value.absent},
-        facts=fact_names(bits),
+        facts=_names(bits),
         context=context,
     )

@@ -65,6 +65,7 @@ class ResponseCode(enum.IntEnum):
 _ANSWERS: Final = frozenset(
     (OpCode.NUMBER_OF_STORED_RECORDS_RESPONSE, OpCode.RESPONSE_CODE, OpCode.COMBINED_REPORT_RESPONSE)
 )
+_BOUND_SIZE: Final[dict[int, int]] = {FilterType.SEQUENCE_NUMBER: 2, FilterType.USER_FACING_TIME: 7}
 
 
 class RecordAccess(Characteristic, frozen=True, kw_only=True):
@@ -130,7 +131,7 @@ class RecordAccess(Characteristic, frozen=True, kw_only=True):
         if kind is None:
             return ()
         count = 2 if self.operator == Operator.WITHIN_RANGE else 1
-        size = {FilterType.SEQUENCE_NUMBER: 2, FilterType.USER_FACING_TIME: 7}.get(kind)  # type: ignore[call-overload]
+        size = _BOUND_SIZE.get(kind)
         if size is None:
             raise BadValue(f"filter type {kind}", field="operand")
         if len(self.operand) < 1 + size * count:

@@ -1,0 +1,251 @@
+"""Continuous Glucose Monitoring Service (0x181F): 0x2AA7 measurement, 0x2AA8 feature, 0x2AA9 status, 0x2AAA start,
+0x2AAB run time.
+
+Source: Bluetooth CGM Service 1.0.2, clauses 3.1 (measurement), 3.2 (feature), 3.3 (status), 3.4 (session start),
+3.5 (run time), 3.11 (E2E-CRC). Concentrations are in mg/dL, unlike in the Glucose Service. The CRC is there where the
+feature characteristic says so; a frame is read with it when two octets more than the flags announce hold a right one.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, ClassVar, Final, Self
+
+import msgspec
+
+from devices.clock import DATE_TIME, DateTime, Moment, place
+from devices.errors import BadValue, Truncated
+from devices.gatt import record
+from devices.gatt.characteristic import Characteristic
+from devices.medfloat import Medfloat
+from devices.observation import Context, Fact, Observation, Site
+from devices.octets import S8, SFLOAT, U8, U16, U24, Field, Layout, crc16
+
+INTERSTITIAL_FLUID: Final = 160212
+CRC_NOT_SUPPORTED: Final = 0xFFFF
+_E2E_CRC_SUPPORTED: Final = 1 << 12
+_STATUS: Final = ((0x02, Fact.BATTERY_LOW), (0x04 | 0x08 | 0x20, Fact.DEVICE_MALFUNCTION))
+_CALIBRATION_TEMPERATURE: Final = ((0x10 | 0x20, Fact.SENSOR_TEMPERATURE), (0x40, Fact.CALIBRATION_ONGOING))
+_WARNING: Final = ((0x40, Fact.RESULT_TOO_LOW), (0x80, Fact.RESULT_TOO_HIGH))
+
+
+def _checked(data: bytes, crc: bytes) -> bool:
+    return crc16(data) == int.from_bytes(crc, "little")
+
+
+def _sealed(data: bytes, wanted: bool) -> bytes:
+    return data + crc16(data).to_bytes(2, "little") if wanted else data
+
+
+class CgmRecord(Characteristic, frozen=True, kw_only=True):
+    """One record of a measurement, without its size octet. concentration in mg/dL, time_offset in minutes since the
+    session start, trend in mg/dL/min, quality in %.  e2e_crc: the frame carries (or shall carry) a CRC."""
+
+    uuid: ClassVar[str] = "2AA7"
+    layout: ClassVar[Layout] = Layout(
+        (
+            Field("concentration", SFLOAT),
+            Field("time_offset", U16),
+            Field("status", U8, when=0x80),
+            Field("calibration_temperature", U8, when=0x40),
+            Field("warning", U8, when=0x20),
+            Field("trend", SFLOAT, when=0x01),
+            Field("quality", SFLOAT, when=0x02),
+        )
+    )
+
+    concentration: Medfloat
+    time_offset: int
+    status: int | None = None
+    calibration_temperature: int | None = None
+    warning: int | None = None
+    trend: Medfloat | None = None
+    quality: Medfloat | None = None
+    e2e_crc: bool = False
+
+
+class CgmMeasurement(Characteristic, frozen=True, kw_only=True):
+    """0x2AA7, notified: one or more records."""
+
+    uuid: ClassVar[str] = "2AA7"
+    layout: ClassVar[Layout] = Layout((), flags="")
+
+    records: tuple[CgmRecord, ...]
+
+    @classmethod
+    def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
+        """From octets. Truncated: a record is longer than the frame. BadValue: a size below 6, or a wrong CRC."""
+        if not data:
+            raise Truncated("no record", field="size")
+        records: list[CgmRecord] = []
+        start = 0
+        while start < len(data):
+            size = data[start]
+            if size < 6:
+                raise BadValue(f"a record of {size} octets", field="size")
+            if start + size > len(data):
+                raise Truncated(f"a record of {size} octets in {len(data) - start}", field="records")
+            records.append(_record(bytes(data[start : start + size]), layout or CgmRecord.layout))
+            start += size
+        return cls(records=tuple(records))
+
+    def encode(self, layout: Layout | None = None) -> bytes:
+        """To octets, each record with its size and, where it asks for one, its CRC."""
+        frame = b""
+        for one in self.records:
+            body = (layout or CgmRecord.layout).pack(msgspec.structs.asdict(one))
+            size = 1 + len(body) + 2 * one.e2e_crc
+            if size > 0xFF:
+                raise BadValue(f"a record of {size} octets", field="size")
+            frame += _sealed(bytes([size]) + body, one.e2e_crc)
+        return frame
+
+
+def _record(data: bytes, layout: Layout) -> CgmRecord:
+    values = layout.unpack(data[1:])
+    rest = values.get("trailing", b"")
+    if len(rest) == 2:
+        if not _checked(data[:-2], rest):
+            raise BadValue(f"0x{rest[::-1].hex()} is not the CRC of the record", field="e2e_crc")
+        del values["trailing"]
+        values["e2e_crc"] = True
+    return CgmRecord(**values)
+
+
+class CgmFeature(Characteristic, frozen=True, kw_only=True):
+    """0x2AA8, read. features: 24 bits, bit 12 E2E-CRC supported.  type, sample_location: as in glucose, 5 sites.
+
+    The CRC field is always there; without support it holds 0xFFFF.
+    """
+
+    uuid: ClassVar[str] = "2AA8"
+    layout: ClassVar[Layout] = Layout(
+        (Field("features", U24), Field("type_sample_location", U8), Field("e2e_crc", U16)), flags=""
+    )
+
+    features: int
+    type: int
+    sample_location: int
+
+    @classmethod
+    def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
+        """From octets. Truncated: names the field. BadValue: a wrong CRC where one is supported."""
+        values = (layout or cls.layout).unpack(data)
+        octet, crc = values.pop("type_sample_location"), values.pop("e2e_crc")
+        if values["features"] & _E2E_CRC_SUPPORTED and crc != crc16(data[:4]):
+            raise BadValue(f"0x{crc:04x} is not the CRC", field="e2e_crc")
+        return cls(type=octet & 0x0F, sample_location=octet >> 4, **values)
+
+    def encode(self, layout: Layout | None = None) -> bytes:
+        """To octets, with a CRC where bit 12 says so, else 0xFFFF."""
+        if not (0 <= self.type <= 15 and 0 <= self.sample_location <= 15):
+            raise BadValue("does not fit a nibble", field="type_sample_location")
+        values: dict[str, Any] = {
+            "features": self.features,
+            "type_sample_location": self.type | self.sample_location << 4,
+            "e2e_crc": CRC_NOT_SUPPORTED,
+        }
+        body = (layout or self.layout).pack(values)
+        if self.features & _E2E_CRC_SUPPORTED:
+            body = _sealed(body[:4], wanted=True)
+        return body + self.trailing
+
+
+class _Sealed(Characteristic, frozen=True, kw_only=True):
+    """A characteristic with an optional CRC at its end."""
+
+    e2e_crc: bool = False
+
+    @classmethod
+    def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
+        """From octets. Truncated: names the field, also where one octet of a CRC is left. BadValue: a wrong CRC."""
+        values = (layout or cls.layout).unpack(data)
+        rest = values.pop("trailing", b"")
+        if not rest:
+            return cls(**values)
+        if len(rest) == 1:
+            raise Truncated("one octet of two", field="e2e_crc")
+        if not _checked(bytes(data[: len(data) - len(rest)]), rest[:2]):
+            raise BadValue(f"0x{rest[:2][::-1].hex()} is not the CRC", field="e2e_crc")
+        return cls(e2e_crc=True, trailing=rest[2:], **values)
+
+    def encode(self, layout: Layout | None = None) -> bytes:
+        """To octets, with the CRC where `e2e_crc`."""
+        values = msgspec.structs.asdict(self) | {"trailing": b""}
+        return _sealed((layout or self.layout).pack(values), self.e2e_crc) + self.trailing
+
+
+class CgmStatus(_Sealed, frozen=True, kw_only=True):
+    """0x2AA9. time_offset: minutes since the session start.  status: 24 bits, the three octets of a measurement."""
+
+    uuid: ClassVar[str] = "2AA9"
+    layout: ClassVar[Layout] = Layout((Field("time_offset", U16), Field("status", U24)), flags="")
+
+    time_offset: int
+    status: int
+
+
+class CgmSessionStartTime(_Sealed, frozen=True, kw_only=True):
+    """0x2AAA. time_zone: quarters of an hour, -128 not known.  dst_offset: 0, 2, 4, 8 quarters, 255 not known."""
+
+    uuid: ClassVar[str] = "2AAA"
+    layout: ClassVar[Layout] = Layout(
+        (Field("session_start_time", DATE_TIME), Field("time_zone", S8), Field("dst_offset", U8)), flags=""
+    )
+
+    session_start_time: DateTime
+    time_zone: int = -128
+    dst_offset: int = 255
+
+
+class CgmSessionRunTime(_Sealed, frozen=True, kw_only=True):
+    """0x2AAB. run_time in hours."""
+
+    uuid: ClassVar[str] = "2AAB"
+    layout: ClassVar[Layout] = Layout((Field("run_time", U16),), flags="")
+
+    run_time: int
+
+
+def status_facts(one: CgmRecord) -> Fact:
+    """The facts of the three status octets. The sensor's own hypo and hyper levels are not facts: the packs judge."""
+    return (
+        record.facts_of(one.status, _STATUS)
+        | record.facts_of(one.calibration_temperature, _CALIBRATION_TEMPERATURE)
+        | record.facts_of(one.warning, _WARNING)
+    )
+
+
+def observe(
+    measurement: CgmMeasurement,
+    source: record.DeviceFacts,
+    moment: Moment,
+    start: CgmSessionStartTime | None = None,
+) -> tuple[Observation, ...]:
+    """One observation a record, in mg/dL, at the session start plus its offset; record_no is the offset.
+
+    Without the start the records have no stamp, and each is at the time of reception.
+    """
+    began = start.session_start_time.naive() if start is not None else None
+    found = []
+    for one in measurement.records:
+        stamp = None
+        if began is not None:
+            try:
+                stamp = DateTime.of(began + timedelta(minutes=one.time_offset))
+            except OverflowError:
+                stamp = None
+        found.append(
+            record.observe(
+                INTERSTITIAL_FLUID,
+                (record.of_medfloat(one.concentration),),
+                "mg/dL",
+                source=source,
+                time=place(stamp, moment),
+                facts=status_facts(one),
+                trailing=one.trailing,
+                record_no=one.time_offset,
+                context=Context(site=Site.SUBCUTANEOUS),
+            )
+        )
+    return tuple(found)
