@@ -227,7 +227,8 @@ class Broker:
             time.sleep(0.01)
         ended = self._process.poll() is not None
         tail = " | ".join(self.log.strip().splitlines()[-6:])
-        self._end(signal.SIGKILL)
+        self.kill()
+        self.stop()
         raise NotStarted(f"the broker {'ended' if ended else complaint}: {tail}")
 
     def _end(self, how: signal.Signals) -> None:

@@ -210,6 +210,7 @@ class Cluster:
         ]
         done = run(command)
         if done.returncode:
+            self.stop()
             raise NotStarted(f"initdb: {done.stderr.strip()}")
         with (data / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write("include 'suifang.conf'\n")
@@ -236,7 +237,7 @@ class Cluster:
             ended = self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 tail = " | ".join(self.log.strip().splitlines()[-8:])
-                self._end(signal.SIGQUIT)
+                self.stop(immediate=True)
                 raise NotStarted(f"the database server {'ended' if ended else 'is not ready'}: {tail}")
             try:
                 lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()

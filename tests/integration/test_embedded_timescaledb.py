@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,13 @@ from simulators.embedded.tree import cache_folder
 def cluster() -> Iterator[Cluster]:
     with Cluster(announce=silent, options={"shared_buffers": "32MB"}) as running:
         yield running
+
+
+@pytest.fixture
+def run_folder() -> Iterator[Path]:
+    folder = runfolder.make("kept", cache_folder())
+    yield folder
+    shutil.rmtree(folder)
 
 
 def rows(url: str, statement: str) -> list[tuple[object, ...]]:
@@ -77,11 +85,10 @@ def test_what_was_committed_survives_a_kill_and_what_was_not_is_gone(cluster: Cl
     assert "automatic recovery" in cluster.log
 
 
-def test_a_named_data_folder_outlives_the_server() -> None:
-    folder = runfolder.make("kept", cache_folder())
-    with Cluster(data=folder, announce=silent) as first:
+def test_a_named_data_folder_outlives_the_server(run_folder: Path) -> None:
+    with Cluster(data=run_folder, announce=silent) as first:
         execute(first.url, "CREATE TABLE kept (n int)")
-    with Cluster(data=folder, announce=silent) as second:
+    with Cluster(data=run_folder, announce=silent) as second:
         assert rows(second.url, "SELECT count(*) FROM kept") == [(0,)]
 
 
@@ -114,7 +121,7 @@ def test_a_killed_runs_server_is_ended_by_the_next_run() -> None:
     lost.stdout.close()
     lost.stdin.close()
     os.kill(server, 0)  # it outlived its owner
-    runfolder.make("next", cache_folder())
+    shutil.rmtree(runfolder.make("next", cache_folder()))
     assert runfolder.wait_gone([server])
 
 
