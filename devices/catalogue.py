@@ -30,6 +30,7 @@ from devices.gatt import (
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.record import DeviceFacts
 from devices.observation import Observation
+from devices.octets import Layout
 from devices.products.declaration import Product
 from devices.products.known import recognise
 
@@ -103,6 +104,12 @@ def short_uuid(uuid: str) -> str:
     return (found[1] or found[2]).upper()
 
 
+def layout_of(uuid: str, data: bytes, product: Product | None = None) -> Layout | None:
+    """The layout by which this frame deviates, for `decode` and `encode`. None: it is the standard's."""
+    deviation = product or recognise(uuid, data)
+    return deviation.layout_for(uuid, data) if deviation is not None else None
+
+
 def decode(uuid: str, data: bytes, product: Product | None = None) -> Characteristic:
     """The value of a characteristic. `product`: the declaration found by Device Information; where there is none, a
     frame that bears the signature of a product is read as that product's.
@@ -112,8 +119,7 @@ def decode(uuid: str, data: bytes, product: Product | None = None) -> Characteri
     known = BY_UUID.get(uuid) or BY_UUID.get(short_uuid(uuid))
     if known is None:
         raise UnknownCharacteristic(f"no codec for {short_uuid(uuid)}")
-    deviation = product or recognise(known.uuid, data)
-    return known.decode(data, deviation.layout_for(known.uuid, data) if deviation is not None else None)
+    return known.decode(data, layout_of(known.uuid, data, product))
 
 
 def observe(

@@ -1,0 +1,201 @@
+"""`suifang-decode`: JSON lines in, JSON lines out. A vendor's conformance check.
+
+In:  {"uuid": "2A35", "hex": "1e8a00…", "product": "beurer-bm85", "id": "anything"}  (product and id are optional)
+Out: {"id": …, "ok": true, "observations": [{"code", "ref", "value", "unit", "absent", …}], "fields": {…}}
+or   {"id": …, "ok": false, "error": "Truncated", "detail": "…", "field": "time_stamp"}
+
+One line out for each line in that is not blank, in the same order; a line that cannot be read is answered, never
+fatal. An unknown member of a line is ignored, so that lines may carry their own notes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Final
+
+import msgspec
+
+from devices import octets
+from devices.catalogue import decode, layout_of, observe, short_uuid
+from devices.clock import DateTime, Moment
+from devices.errors import BadValue, DeviceError, MalformedMessage, Truncated
+from devices.gatt.characteristic import Characteristic
+from devices.gatt.record import DeviceFacts
+from devices.medfloat import Medfloat, decode_float, decode_sfloat
+from devices.nomenclature import BY_CODE
+from devices.observation import Absent, Observation
+from devices.products.known import BY_NAME
+
+_SOURCE: Final = DeviceFacts("vendor:suifang-decode")
+_NOT_SENT: Final = "not-sent"
+
+
+class _Line(msgspec.Struct):
+    uuid: str
+    hex: str
+    product: str | None = None
+    id: Any = None
+
+
+def _word(letters: int, read: Callable[[int], Medfloat]) -> Callable[[bytes], dict[str, Any]]:
+    def fields(data: bytes) -> dict[str, Any]:
+        if len(data) < letters:
+            raise Truncated(f"{len(data)} of {letters} octets", field="value")
+        return _rendered({"value": read(int.from_bytes(data[:letters], "little"))})
+
+    return fields
+
+
+_PARTS: Final[dict[str, Callable[[bytes], dict[str, Any]]]] = {
+    "SFLOAT": _word(2, decode_sfloat),
+    "FLOAT": _word(4, decode_float),
+    "CRC16": lambda data: {"crc": octets.crc16(data)},
+}
+"""Parts of characteristics that can be asked for by themselves, in place of a UUID."""
+
+
+def _rendered(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON: a special value is null, and its reason stands under `absent`."""
+    found: dict[str, Any] = {}
+    absent: dict[str, str] = {}
+    for name, value in values.items():
+        match value:
+            case Medfloat():
+                found[name] = value.value
+                if value.absent:
+                    absent[name] = _reason(value.absent)
+            case DateTime():
+                found[name] = str(value)
+            case bytes():
+                found[name] = value.hex()
+            case tuple():
+                found[name] = [_fields(item) if isinstance(item, Characteristic) else _plain(item) for item in value]
+            case _:
+                found[name] = value
+    return found | ({"absent": absent} if absent else {})
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, DateTime) else value
+
+
+def _reason(absent: Absent) -> str:
+    return absent.name.lower().replace("_", "-")
+
+
+def _fields(value: Characteristic, layout: octets.Layout | None = None) -> dict[str, Any]:
+    """The fields that the frame has and what follows from them, by the names of the standard."""
+    layout = layout or getattr(type(value), "layout", None)
+    values: dict[str, Any] = {}
+    if layout is not None and layout.flags:
+        values["flags"] = value.flags_in(layout)
+    unsuccessful: dict[str, str] = {}
+    for field in msgspec.structs.fields(value):
+        part = getattr(value, field.name)
+        if part is None and field.required:
+            values[field.name] = None
+            unsuccessful[field.name] = _reason(Absent.UNSUCCESSFUL)
+        elif part is not None and (part or field.name not in {"reserved", "trailing"}):
+            values[field.name] = part
+    for name, _ in inspect.getmembers(type(value), lambda member: isinstance(member, property)):
+        try:
+            part = getattr(value, name)
+        except DeviceError:
+            continue  # an operand that does not hold what its operator announces; the operand itself is shown
+        if part is not None:
+            values[name] = part
+    found = _rendered(values)
+    if unsuccessful:
+        found["absent"] = unsuccessful | found.get("absent", {})
+    return found
+
+
+def _values(observation: Observation) -> Iterator[dict[str, Any]]:
+    """One item a value; a value after the first that the device did not send is left out."""
+    kind = BY_CODE[observation.kind]
+    shared: dict[str, Any] = {"kind": kind.code, "facts": observation.facts}
+    if observation.device_at is not None:
+        shared["device_at"] = observation.device_at
+    if observation.record_no:
+        shared["record_no"] = observation.record_no
+    if observation.slot is not None:
+        shared["slot"] = observation.slot
+    if observation.context is not None:
+        shared["context"] = observation.context
+    units = kind.units[observation.unit]
+    for index, (slot, value, unit) in enumerate(zip(kind.slots, observation.values, units, strict=False)):
+        absent = observation.absent.get(index)
+        if index == 0 or absent != _NOT_SENT:
+            yield {"code": slot.code, "ref": slot.ref, "value": value, "unit": unit, "absent": absent, **shared}
+
+
+def answer(line: bytes, received_at: datetime) -> dict[str, Any]:
+    """The answer to one line. received_at: aware; stands for the reception of the frame."""
+    identity: dict[str, Any] = {}
+    try:
+        try:
+            asked = msgspec.json.decode(line, type=_Line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise MalformedMessage(str(error)) from error
+        identity = {} if asked.id is None else {"id": asked.id}
+        try:
+            data = bytes.fromhex(asked.hex)
+        except ValueError as error:
+            raise BadValue(str(error), field="hex") from error
+        product = None
+        if asked.product is not None:
+            product = BY_NAME.get(asked.product)
+            if product is None:
+                raise BadValue(f"{asked.product[:64]!r} is none of {', '.join(BY_NAME)}", field="product")
+        part = _PARTS.get(asked.uuid.upper())
+        if part is not None:
+            return {**identity, "ok": True, "observations": [], "fields": part(data)}
+        value = decode(asked.uuid, data, product)
+        fields = _fields(value, layout_of(short_uuid(asked.uuid), data, product))
+        seen = observe(value, _SOURCE, Moment(received_at), product=product)
+    except DeviceError as error:
+        refused = {"ok": False, "error": type(error).__name__, "detail": str(error)}
+        return {**identity, **refused, **({"field": error.field} if error.field else {})}
+    items = [item for observation in seen for item in _values(observation)]
+    return {**identity, "ok": True, "observations": items, "fields": fields}
+
+
+def _answers(lines: Iterable[bytes], received_at: datetime) -> Iterator[dict[str, Any]]:
+    return (answer(line, received_at) for line in lines if line.strip())
+
+
+def main(argv: list[str] | None = None, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None) -> int:
+    """Exit status: 0; with --strict 1 where a line was refused; 2 where a file cannot be opened."""
+    parser = argparse.ArgumentParser(prog="suifang-decode", description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("files", nargs="*", help="JSON lines; standard input where none is named")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if any line is refused")
+    arguments = parser.parse_args(argv)
+    source, sink = stdin or sys.stdin.buffer, stdout or sys.stdout.buffer
+    encoder, refused = msgspec.json.Encoder(), False
+    try:
+        for name in arguments.files or ["-"]:
+            stream = source if name == "-" else open(name, "rb")  # noqa: SIM115  closed below; standard input is not
+            try:
+                for item in _answers(stream, datetime.now(UTC)):
+                    refused = refused or not item["ok"]
+                    sink.write(encoder.encode(item) + b"\n")
+                    sink.flush()
+            finally:
+                if stream is not source:
+                    stream.close()
+    except BrokenPipeError:
+        # the reader has seen enough; a second flush at exit would complain
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        sys.stderr.write(f"suifang-decode: {error}\n")
+        return 2
+    return 1 if refused and arguments.strict else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
