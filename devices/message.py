@@ -13,6 +13,7 @@ import enum
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, NamedTuple
@@ -29,7 +30,7 @@ VERSION: Final = 1
 MOST_OBSERVATIONS: Final = 1000
 MOST_BYTES: Final = 1_048_576
 
-_NAME = r"^[A-Za-z0-9_\-]{1,48}$"
+_NAME: Final = re.compile(r"[A-Za-z0-9_\-]{1,48}")
 
 
 class Leaf(enum.StrEnum):
@@ -63,6 +64,9 @@ def parse_topic(topic: str) -> Topic:
         raise MalformedMessage("expected suifang/v1/{site}/{source}/{leaf}", field="topic")
     if parts[1] != f"v{VERSION}":
         raise MalformedMessage(f"contract version {parts[1][:8]!r} is not spoken here, v{VERSION} is", field="topic[1]")
+    for level in (2, 3):
+        if not _NAME.fullmatch(parts[level]):
+            raise MalformedMessage("1 to 48 of the characters A-Z a-z 0-9 _ -", field=f"topic[{level}]")
     try:
         leaf = Leaf(parts[4])
     except ValueError:
@@ -125,13 +129,18 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Decoded(NamedTuple):
-    """A message taken apart: good observations with their index, and remarks for the refused ones."""
+    """A message taken apart: good observations with their index, and remarks for the refused ones.
+
+    `contents` holds the JSON of each refused observation by its index, so that it can be kept for an operator.
+    """
 
     message_id: str
     observations: list[tuple[int, Observation]]
     refused: list[Remark]
+    contents: dict[int, bytes]
 
 
+_SLOTS: Final = {(kind.code, unit): len(kind.slots) for kind in BY_CODE.values() for unit in kind.units}
 _message = msgspec.json.Decoder(Message)
 _envelope = msgspec.json.Decoder(_Envelope)
 _observation = msgspec.json.Decoder(Observation)
@@ -142,6 +151,19 @@ _encoder = msgspec.json.Encoder()
 def encode(message: Message) -> bytes:
     """UTF-8 JSON."""
     return _encoder.encode(message)
+
+
+def encode_observation(observation: Observation) -> bytes:
+    """UTF-8 JSON of one observation, as it is kept in quarantine."""
+    return _encoder.encode(observation)
+
+
+def decode_observation(content: bytes) -> Observation | Remark:
+    """One observation as quarantine keeps it; a `Remark` with index 0 says why it is (still) refused."""
+    try:
+        return _decode_item(0, msgspec.Raw(content) if b"NaN" not in content else json.loads(content))
+    except ValueError as error:
+        return Remark(0, "observation", Reason.MALFORMED, _short(str(error)))
 
 
 def digest(payload: bytes) -> str:
@@ -174,15 +196,15 @@ def decode(payload: bytes) -> Decoded:
         message = _message.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _decode_one_by_one(payload)
-    refused: list[Remark] = []
-    good: list[tuple[int, Observation]] = []
+    taken = Decoded(message.message_id, [], [], {})
     for index, observation in enumerate(message.observations):
         remark = meaning_error(index, observation)
         if remark is None:
-            good.append((index, observation))
+            taken.observations.append((index, observation))
         else:
-            refused.append(remark)
-    return Decoded(message.message_id, good, refused)
+            taken.refused.append(remark)
+            taken.contents[index] = encode_observation(observation)
+    return taken
 
 
 def _decode_one_by_one(payload: bytes) -> Decoded:
@@ -191,36 +213,38 @@ def _decode_one_by_one(payload: bytes) -> Decoded:
         items: list[Any] = list(envelope.observations)
         message_id = envelope.message_id
     except (msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise MalformedMessage(str(error), field=_field_of(str(error), "payload")) from None
+        raise MalformedMessage(_short(str(error)), field=_field_of(str(error), "payload")) from None
     except msgspec.DecodeError as error:
         message_id, items = _tolerant(payload, str(error))
-    refused: list[Remark] = []
-    good: list[tuple[int, Observation]] = []
+    taken = Decoded(message_id, [], [], {})
     for index, item in enumerate(items):
-        try:
-            if isinstance(item, msgspec.Raw):
-                observation = _observation.decode(item)
-            else:
-                _refuse_not_a_number(item)
-                observation = msgspec.convert(item, Observation)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            refused.append(Remark(index, _field_of(str(error), "observation"), Reason.MALFORMED, _short(str(error))))
-            continue
-        except MalformedMessage as error:
-            refused.append(Remark(index, error.field, Reason.NOT_A_NUMBER, error.detail))
-            continue
-        remark = meaning_error(index, observation)
-        if remark is None:
-            good.append((index, observation))
+        decoded = _decode_item(index, item)
+        if isinstance(decoded, Observation):
+            taken.observations.append((index, decoded))
         else:
-            refused.append(remark)
-    return Decoded(message_id, good, refused)
+            taken.refused.append(decoded)
+            taken.contents[index] = bytes(item) if isinstance(item, msgspec.Raw) else json.dumps(item).encode()
+    return taken
+
+
+def _decode_item(index: int, item: Any) -> Observation | Remark:
+    try:
+        if isinstance(item, msgspec.Raw):
+            observation = _observation.decode(item)
+        else:
+            _refuse_not_a_number(item)
+            observation = msgspec.convert(item, Observation, str_keys=True)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        return Remark(index, _field_of(str(error), "observation"), Reason.MALFORMED, _short(str(error)))
+    except MalformedMessage as error:
+        return Remark(index, _short(error.field), Reason.NOT_A_NUMBER, error.detail)
+    return meaning_error(index, observation) or observation
 
 
 def _tolerant(payload: bytes, why: str) -> tuple[str, list[Any]]:
     """Python's parser accepts the literals NaN and Infinity that some vendors write; nothing else is forgiven."""
     try:
-        document = json.loads(payload)
+        document = json.loads(payload.decode())
         envelope = msgspec.convert(
             {**document, "observations": [msgspec.Raw(b"{}")] * len(document["observations"])}, _Envelope
         )
@@ -243,27 +267,33 @@ def _refuse_not_a_number(item: Any) -> None:
 
 def meaning_error(index: int, observation: Observation) -> Remark | None:
     """What the types cannot say: is the kind known, do values, unit, facts and absent reasons fit it?"""
-    kind = BY_CODE.get(observation.kind)
-    if kind is None:
-        return Remark(index, "kind", Reason.UNKNOWN_KIND, f"{observation.kind} is not in the table of kinds")
-    if observation.unit not in kind.units:
-        return Remark(index, "unit", Reason.UNKNOWN_UNIT, f"{kind.ref} takes {' or '.join(kind.units)}")
-    if not 1 <= len(observation.values) <= len(kind.slots):
-        return Remark(
-            index,
-            "values",
-            Reason.WRONG_VALUE_COUNT,
-            f"{kind.ref} takes 1 to {len(kind.slots)}, got {len(observation.values)}",
-        )
-    if observation.absent:
-        for slot, reason in observation.absent.items():
-            if reason not in ABSENT_NAMES or not 0 <= slot < len(kind.slots):
-                return Remark(
-                    index, f"absent[{slot}]", Reason.UNKNOWN_ABSENT_REASON, f"one of {', '.join(ABSENT_NAMES)}"
-                )
+    slots = _SLOTS.get((observation.kind, observation.unit))
+    if slots is None:
+        return _kind_or_unit_error(index, observation)
+    count = len(observation.values)
+    if not 1 <= count <= slots:
+        return Remark(index, "values", Reason.WRONG_VALUE_COUNT, f"this kind takes 1 to {slots}, got {count}")
+    if observation.absent and (remark := _absent_error(index, observation, slots)):
+        return remark
     for position, name in enumerate(observation.facts):
         if name not in FACT_NAMES:
             return Remark(index, f"facts[{position}]", Reason.UNKNOWN_FACT, _short(name))
+    return None
+
+
+def _kind_or_unit_error(index: int, observation: Observation) -> Remark:
+    kind = BY_CODE.get(observation.kind)
+    if kind is None:
+        return Remark(index, "kind", Reason.UNKNOWN_KIND, f"{observation.kind} is not in the table of kinds")
+    return Remark(index, "unit", Reason.UNKNOWN_UNIT, f"{kind.ref} takes {' or '.join(kind.units)}")
+
+
+def _absent_error(index: int, observation: Observation, slots: int) -> Remark | None:
+    for slot, reason in observation.absent.items():
+        if reason not in ABSENT_NAMES or not 0 <= slot < slots:
+            return Remark(index, f"absent[{slot}]", Reason.UNKNOWN_ABSENT_REASON, f"one of {', '.join(ABSENT_NAMES)}")
+        if slot < len(observation.values) and observation.values[slot] is not None:
+            return Remark(index, f"absent[{slot}]", Reason.MALFORMED, "a slot holds a number or is absent, not both")
     return None
 
 
@@ -293,10 +323,12 @@ def in_messages(observations: Sequence[Observation], most: int) -> list[Sequence
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 200 else text[:197] + "..."
+    """What a stranger wrote, fit for a log line, a receipt and a text column: printable, at most 200 characters."""
+    clean = "".join(character if character.isprintable() else "\ufffd" for character in text[:201])
+    return clean if len(clean) <= 200 else clean[:197] + "..."
 
 
 def _field_of(error: str, default: str) -> str:
     """msgspec ends its messages with ` - at `$.path``: the path is the field."""
     _, marker, path = error.rpartition(" - at `$")
-    return path.rstrip("`").lstrip(".") or default if marker else default
+    return _short(path.rstrip("`").lstrip(".")) or default if marker else default

@@ -1,0 +1,299 @@
+"""One transaction of ingest: observations, batch, touches, accounts, quarantine and NOTIFY together or not at all.
+
+`store` runs one attempt. `store_with_retry` repeats it where the server asked for that (a deadlock between writers, a
+serialization failure); nothing but time is lost, since identity comes from content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, NamedTuple
+
+from psycopg import AsyncConnection, errors
+
+from devices.message import Reason, Receipt, Remark, encode_observation
+from ingest import hypertable, identity, quarantine
+from ingest.directory import Directory
+from ingest.hypertable import Fate
+from ingest.intake import Intake
+from ingest.named_sql import QUERIES
+from ingest.rows import Entry, Row, moment
+
+MOST_ATTEMPTS: Final = 20
+
+
+class UnknownDevices(enum.StrEnum):
+    """What to do with readings of a device that nobody registered."""
+
+    STORE = "store"
+    REFUSE = "refuse"
+
+
+class Stored(NamedTuple):
+    """One receipt a message, in order; batch_id None: nothing new was stored. attempts: 1 without deadlocks."""
+
+    receipts: list[Receipt]
+    batch_id: int | None
+    stored: int
+    duplicate: int
+    refused: int
+    attempts: int
+    staged: bool
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of one message in this attempt. An attempt must not change the `Intake`: it may be repeated."""
+
+    intake: Intake
+    stored: int = 0
+    duplicate: int = 0
+    refused: tuple[Remark, ...] = ()
+    notices: tuple[Remark, ...] = ()
+    refusals: list[quarantine.Refusal] | None = None
+
+    def receipt(self) -> Receipt:
+        return Receipt(
+            message_id=self.intake.message_id,
+            payload_sha256=self.intake.payload_sha256,
+            received_at=self.intake.received_at,
+            stored=self.stored,
+            duplicate=self.duplicate,
+            refused=self.refused,
+            notices=self.notices,
+        )
+
+
+async def store_with_retry(
+    conn: AsyncConnection,
+    directory: Directory,
+    intakes: Sequence[Intake],
+    *,
+    now: datetime,
+    unknown_devices: UnknownDevices = UnknownDevices.STORE,
+) -> Stored:
+    """Commit these messages. Errors: `psycopg.Error` where the server refuses or is gone; then nothing is stored."""
+    for attempt in range(1, MOST_ATTEMPTS):
+        try:
+            stored = await store(conn, directory, intakes, now=now, unknown_devices=unknown_devices)
+        except (errors.DeadlockDetected, errors.SerializationFailure):
+            await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - so that two do not meet again
+        else:
+            return stored._replace(attempts=attempt)
+    return await store(conn, directory, intakes, now=now, unknown_devices=unknown_devices)
+
+
+async def store(
+    conn: AsyncConnection,
+    directory: Directory,
+    intakes: Sequence[Intake],
+    *,
+    now: datetime,
+    unknown_devices: UnknownDevices = UnknownDevices.STORE,
+) -> Stored:
+    """One attempt, on a connection in autocommit mode."""
+    unregistered = await directory.learn(
+        conn,
+        sources={(i.topic.site, i.topic.source) for i in intakes if i.topic is not None},
+        devices={row.device for intake in intakes for row in intake.rows},
+        sessions={row.session for intake in intakes for row in intake.rows if row.session is not None},
+        now=now,
+    )
+    tallies = [_Tally(i, refused=tuple(i.refused), notices=tuple(i.notices), refusals=i.refusals()) for i in intakes]
+    if unregistered:
+        for tally in tallies:
+            _remark_unregistered(tally, unregistered, refuse=unknown_devices is UnknownDevices.REFUSE)
+    refused_devices = unregistered if unknown_devices is UnknownDevices.REFUSE else set[str]()
+    owners: list[_Tally] = []
+    rows: list[Row] = []
+    for tally in tallies:
+        taken = [row for row in tally.intake.rows if row.device not in refused_devices]
+        rows.extend(taken)
+        owners.extend([tally] * len(taken))
+    async with conn.transaction():
+        written, batch_id, entries = await _write_rows(conn, directory, rows, unregistered)
+        for fate, row, owner in zip(written.fates, rows, owners, strict=True):
+            if fate is Fate.STORED:
+                owner.stored += 1
+            elif fate is Fate.DUPLICATE:
+                owner.duplicate += 1
+            else:
+                _refuse_reused(owner, row)
+        stored = sum(tally.stored for tally in tallies)
+        duplicate = sum(tally.duplicate for tally in tallies)
+        refused = sum(len(tally.refused) for tally in tallies)
+        async with conn.pipeline():
+            await quarantine.keep(conn, [refusal for tally in tallies for refusal in tally.refusals or ()])
+            if stored:
+                await conn.execute(
+                    QUERIES["add_batch"],
+                    {
+                        "batch_id": batch_id,
+                        "now": now,
+                        "messages": len(intakes),
+                        "stored": stored,
+                        "duplicate": duplicate,
+                        "refused": refused,
+                    },
+                )
+                await _add_touches(conn, batch_id, entries, written.fates)
+                await conn.execute(QUERIES["announce_batch"], (batch_id,))
+            await _add_accounts(conn, directory, tallies, batch_id, now)
+    return Stored(
+        [tally.receipt() for tally in tallies],
+        batch_id if stored else None,
+        stored,
+        duplicate,
+        refused,
+        1,
+        written.staged,
+    )
+
+
+def _remark_unregistered(tally: _Tally, unregistered: set[str], *, refuse: bool) -> None:
+    """A refused reading is kept whole; a stored one is noticed once a device and message."""
+    noticed: set[str] = set()
+    for row in tally.intake.rows:
+        if row.device not in unregistered:
+            continue
+        if refuse:
+            _refuse(tally, row, Remark(row.item, "device", Reason.UNKNOWN_DEVICE, "nobody registered this device"))
+        elif row.device not in noticed:
+            noticed.add(row.device)
+            remark = Remark(row.item, "device", Reason.UNREGISTERED_DEVICE, "stored; nobody registered this device")
+            tally.notices += (remark,)
+
+
+def _refuse_reused(tally: _Tally, row: Row) -> None:
+    detail = "another reading is stored with this device, kind, device time and record number"
+    _refuse(tally, row, Remark(row.item, "record_no", Reason.RECORD_REUSED, detail))
+
+
+def _refuse(tally: _Tally, row: Row, remark: Remark) -> None:
+    intake = tally.intake
+    tally.refused += (remark,)
+    assert tally.refusals is not None
+    tally.refusals.append(
+        quarantine.Refusal(
+            intake.received_at,
+            intake.topic_text,
+            intake.message_id,
+            row.item,
+            encode_observation(row.observation),
+            remark.field,
+            remark.reason,
+            remark.detail,
+        )
+    )
+
+
+async def _write_rows(
+    conn: AsyncConnection, directory: Directory, rows: Sequence[Row], unregistered: set[str]
+) -> tuple[hypertable.Written, int, list[Entry]]:
+    if not rows:
+        return hypertable.Written([], staged=False), 0, []
+    device_ids = [directory.devices[row.device] for row in rows]
+    identities = await identity.decide(conn, rows, device_ids)
+    found = await (await conn.execute(QUERIES["next_batch"])).fetchone()
+    assert found is not None
+    batch_id: int = found[0]
+    entries = [
+        Entry(
+            device_id,
+            place,
+            row.kind,
+            row.record_no,
+            ordinal,
+            identity.near(row.measured, place),
+            None if row.session is None else directory.sessions[row.session],
+            row,
+        )
+        for ordinal, (row, device_id, place) in enumerate(zip(rows, device_ids, identities, strict=True))
+    ]
+    flagged = frozenset(directory.devices[uid] for uid in unregistered)
+    return await hypertable.write(conn, entries, batch_id, unregistered=flagged), batch_id, entries
+
+
+async def _add_touches(conn: AsyncConnection, batch_id: int, entries: Sequence[Entry], fates: Sequence[Fate]) -> None:
+    devices: dict[int, list[int]] = {}
+    sessions: dict[tuple[int, int], list[int]] = {}
+    for entry, fate in zip(entries, fates, strict=True):
+        if fate is Fate.STORED:
+            devices.setdefault(entry.device_id, []).append(entry.identity)
+            if entry.session_no is not None:
+                sessions.setdefault((entry.session_no, entry.device_id), []).append(entry.identity)
+    await conn.execute(
+        QUERIES["add_touches"],
+        {
+            "batch_id": batch_id,
+            "devices": list(devices),
+            "first": [moment(min(times)) for times in devices.values()],
+            "last": [moment(max(times)) for times in devices.values()],
+            "stored": [len(times) for times in devices.values()],
+        },
+    )
+    if sessions:
+        await conn.execute(
+            QUERIES["add_session_touches"],
+            {
+                "sessions": [session_no for session_no, _ in sessions],
+                "devices": [device_id for _, device_id in sessions],
+                "first": [moment(min(times)) for times in sessions.values()],
+                "last": [moment(max(times)) for times in sessions.values()],
+            },
+        )
+
+
+async def _add_accounts(
+    conn: AsyncConnection, directory: Directory, tallies: Sequence[_Tally], batch_id: int, now: datetime
+) -> None:
+    """Last in the transaction: the rows that writers share are locked for the shortest time."""
+    sums: dict[tuple[int, date], list[int]] = {}
+    for tally in tallies:
+        topic = tally.intake.topic
+        if topic is None:
+            continue
+        key = (directory.sources[topic.site, topic.source], tally.intake.received_at.date())
+        row = sums.setdefault(key, [0, 0, 0, 0, 0])
+        for position, count in enumerate((1, tally.intake.sent, tally.stored, tally.duplicate, len(tally.refused))):
+            row[position] += count
+    if not sums:
+        return
+    with_new = {key: row[2] for key, row in sums.items() if row[2]}
+    if with_new:
+        await conn.execute(
+            QUERIES["add_batch_sources"],
+            {
+                "batch_id": batch_id,
+                "sources": [source_id for source_id, _ in with_new],
+                "days": [day for _, day in with_new],
+                "stored": list(with_new.values()),
+            },
+        )
+    await conn.execute(
+        QUERIES["see_devices"],
+        {
+            "devices": list({directory.devices[row.device] for tally in tallies for row in tally.intake.rows}),
+            "now": now,
+        },
+    )
+    sources = [source_id for source_id, _ in sums]
+    await conn.execute(QUERIES["see_sources"], {"sources": sources, "now": now})
+    messages, sent, stored, duplicate, refused = zip(*sums.values(), strict=True)
+    await conn.execute(
+        QUERIES["add_accounts"],
+        {
+            "sources": sources,
+            "days": [day for _, day in sums],
+            "messages": list(messages),
+            "sent": list(sent),
+            "stored": list(stored),
+            "duplicate": list(duplicate),
+            "refused": list(refused),
+        },
+    )

@@ -1,0 +1,147 @@
+"""The database door of ingest: migrations, the pool, and waiting for a server that is not there yet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import warnings
+from importlib.resources import as_file, files
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import structlog
+import yoyo
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from devices.nomenclature import KINDS
+from devices.units import BY_UCUM
+from ingest import timescale
+from ingest.errors import DatabaseUnavailable, NotMigrated
+from ingest.named_sql import QUERIES
+
+MIGRATION_TABLE: Final = "telemetry_migration"
+_MIGRATE_LOCK: Final = 0x5F1D_0001
+"""Advisory lock key: two processes that migrate at once take turns, and a killed one leaves nothing behind."""
+
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+def migrate(url: str) -> None:
+    """Bring the schema `telemetry` to this program's version: numbered migrations, hypertable where the server has
+    TimescaleDB, kinds from the nomenclature. Safe to repeat and to run twice at once.
+
+    Errors: `DatabaseUnavailable`; `psycopg.Error` of a statement that failed (nothing of that migration stays).
+    """
+    try:
+        guard = psycopg.connect(url, autocommit=True)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(str(error).strip()) from None
+    with guard:
+        guard.execute("SELECT pg_advisory_lock(%s)", (_MIGRATE_LOCK,))
+        timescale.ensure_extension(guard)
+        _apply(url)
+        with guard.transaction():
+            timescale.ensure_hypertable(guard)
+            sync_kinds(guard)
+
+
+def _apply(url: str) -> None:
+    parts = urlsplit(url)
+    address = urlunsplit(parts._replace(scheme="postgresql+psycopg"))
+    logging.getLogger("yoyo").setLevel(logging.WARNING)
+    with warnings.catch_warnings(), as_file(files("ingest").joinpath("migrations")) as folder:
+        warnings.simplefilter("ignore")
+        backend = yoyo.get_backend(address, MIGRATION_TABLE)
+        try:
+            migrations = yoyo.read_migrations(str(folder))
+            backend.apply_migrations(backend.to_apply(migrations))
+        finally:
+            backend.connection.close()
+
+
+def sync_kinds(conn: psycopg.Connection[TupleRow]) -> None:
+    """Make `telemetry.kind` and `telemetry.kind_value` equal to `devices.nomenclature`."""
+    with conn.cursor() as cursor:
+        cursor.executemany(QUERIES["put_kind"], [(kind.code, kind.ref, kind.concept) for kind in KINDS])
+        cursor.executemany(
+            QUERIES["put_kind_value"],
+            [
+                (
+                    kind.code,
+                    BY_UCUM[first].term,
+                    index,
+                    slot.code,
+                    slot.ref,
+                    units[index],
+                    BY_UCUM[units[index]].canonical,
+                    BY_UCUM[units[index]].factor,
+                    BY_UCUM[units[index]].offset,
+                )
+                for kind in KINDS
+                for first, units in kind.units.items()
+                for index, slot in enumerate(kind.slots)
+            ],
+        )
+
+
+async def open_pool(url: str, *, min_size: int = 1, max_size: int = 4) -> AsyncConnectionPool:
+    """A pool, open, whose first connections are made in the background; the caller closes it."""
+    pool = AsyncConnectionPool(url, min_size=min_size, max_size=max_size, open=False, kwargs={"autocommit": False})
+    await pool.open(wait=False)
+    return pool
+
+
+async def connect(url: str) -> AsyncConnection:
+    """One connection for a writer: autocommit, so that each batch says where its transaction begins.
+
+    Errors: `DatabaseUnavailable` with the driver's line.
+    """
+    try:
+        return await AsyncConnection.connect(url, autocommit=True, connect_timeout=5)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(" ".join(str(error).split())) from None
+
+
+async def wait_for_database(url: str, *, attempts: int | None = None) -> AsyncConnection:
+    """Connect, trying again with growing pauses (0.1 s to 5 s, jittered); says so once, and once when it is back.
+
+    attempts: give up after so many (None: never). Errors: `DatabaseUnavailable`.
+    """
+    pause, tries = _FIRST_PAUSE, 0
+    while True:
+        try:
+            conn = await connect(url)
+        except DatabaseUnavailable as error:
+            tries += 1
+            if attempts is not None and tries >= attempts:
+                raise
+            if tries == 1:
+                log.warning("database is not reachable, waiting", detail=error.detail)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        else:
+            if tries:
+                log.info("database is back", attempts=tries)
+            return conn
+
+
+async def require_migrated(conn: AsyncConnection) -> None:
+    """Errors: `NotMigrated` where a migration of this program was not applied."""
+    wanted = {
+        entry.name.removesuffix(".sql")
+        for entry in files("ingest").joinpath("migrations").iterdir()
+        if entry.name.endswith(".sql")
+    }
+    try:
+        found = await (await conn.execute(QUERIES["applied_migrations"])).fetchall()
+    except psycopg.errors.UndefinedTable:
+        raise NotMigrated from None
+    if missing := wanted - {row[0] for row in found}:
+        raise NotMigrated(f"migration {min(missing)} is not applied: run `suifang-ingest migrate`")

@@ -1,0 +1,111 @@
+"""A message on its way into the database: taken apart, timed and checked, with nothing asked of the database yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from devices import message
+from devices.clock import FUTURE_WITHIN, identity_at
+from devices.errors import MalformedMessage
+from devices.message import Reason, Remark, Topic
+from devices.observation import Fact, Observation
+from ingest.quarantine import Refusal
+from ingest.rows import SHAPES, Row, row_of, surely_possible
+
+_IMPLAUSIBLE: Final = int(Fact.IMPLAUSIBLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a measured time may be from its reception before the reading waits in quarantine."""
+
+    future: timedelta = FUTURE_WITHIN
+    ancient: timedelta = timedelta(days=1096)
+
+
+@dataclass(slots=True)
+class Intake:
+    """One message: rows to store, and what was refused. `topic` is None where even the topic cannot be understood."""
+
+    topic_text: str
+    topic: Topic | None
+    received_at: datetime
+    payload: bytes
+    payload_sha256: str
+    message_id: str
+    sent: int
+    rows: list[Row] = field(default_factory=list)
+    refused: list[Remark] = field(default_factory=list)
+    notices: list[Remark] = field(default_factory=list)
+    contents: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def affinity(self) -> str:
+        """What decides the writer: the first device."""
+        return self.rows[0].device if self.rows else self.topic_text
+
+    def refusals(self) -> list[Refusal]:
+        """As the quarantine keeps them."""
+        return [
+            Refusal(
+                self.received_at,
+                self.topic_text,
+                self.message_id,
+                remark.index,
+                self.contents.get(remark.index, self.payload),
+                remark.field,
+                remark.reason,
+                remark.detail,
+            )
+            for remark in self.refused
+        ]
+
+
+def take(topic_text: str, payload: bytes, received_at: datetime, limits: Limits) -> Intake:
+    """Never raises for what a stranger sent: what cannot be read becomes a refusal of the message itself (item -1),
+    which counts as one observation sent and one refused."""
+    digest = message.digest(payload)
+    topic: Topic | None = None
+    try:
+        topic = message.parse_topic(topic_text)
+        decoded = message.decode(payload)
+    except MalformedMessage as error:
+        reason = Reason.TOO_LARGE if len(payload) > message.MOST_BYTES else Reason.MALFORMED
+        intake = Intake(topic_text, topic, received_at, payload, digest, digest, 1)
+        intake.refused.append(Remark(-1, error.field, reason, error.detail))
+        return intake
+    sent = len(decoded.observations) + len(decoded.refused)
+    intake = Intake(topic_text, topic, received_at, payload, digest, decoded.message_id, sent)
+    intake.refused.extend(decoded.refused)
+    intake.contents.update(decoded.contents)
+    earliest, latest = received_at - limits.ancient, received_at + limits.future
+    for index, observation in decoded.observations:
+        if earliest <= observation.measured_at <= latest:
+            intake.rows.append(_row(index, observation, intake.notices))
+            continue
+        remark = message.time_error(index, observation, received_at, future=limits.future, ancient=limits.ancient)
+        assert remark is not None
+        intake.refused.append(remark)
+        intake.contents[index] = message.encode_observation(observation)
+    return intake
+
+
+def take_one(observation: Observation, *, topic_text: str, message_id: str, content: bytes, at: datetime) -> Intake:
+    """One observation by itself, as a replay from quarantine brings it: the operator has judged its time."""
+    intake = Intake(
+        topic_text, message.parse_topic(topic_text), at, content, message.digest(content), message_id, sent=1
+    )
+    intake.rows.append(_row(0, observation, intake.notices))
+    return intake
+
+
+def _row(index: int, observation: Observation, notices: list[Remark]) -> Row:
+    shape = SHAPES[observation.kind, observation.unit]
+    facts = 0
+    if not surely_possible(shape, observation.values) and (found := message.value_notices(index, observation)):
+        notices.extend(found)
+        facts = _IMPLAUSIBLE
+    stamp = observation.device_at
+    return row_of(index, observation, shape, None if stamp is None else identity_at(stamp), facts)
