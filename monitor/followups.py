@@ -7,14 +7,13 @@ written to the item's history and to the audit trail, and told to the desks (`NO
 from __future__ import annotations
 
 import enum
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, dict_row, tuple_row
-from psycopg.types.json import Jsonb
 
 from ingest.named_sql import load
 from monitor import audit
@@ -22,6 +21,7 @@ from monitor.access import User, require_clinical
 from monitor.desk import Desk
 from monitor.outcomes import OUTCOMES, Outcome
 from monitor.severity import ItemKind, Severity
+from monitor.workitem import NewFollowup, add_event, notify, open_followup
 
 _SQL: Final = load("monitor", "sql/followups.sql")
 REFERRAL_CHECK_AFTER: Final = timedelta(days=14)
@@ -80,41 +80,6 @@ class CloseResult(msgspec.Struct, frozen=True, kw_only=True):
     reason: CloseReason
     opened: int | None = None
     also_closed: tuple[int, ...] = ()
-
-
-class NewFollowup(msgspec.Struct, frozen=True, kw_only=True):
-    """An item to open. `origin`: what the schedule opens it for; the same origin opens once. `citation`: document,
-    clause, edition."""
-
-    subject_id: UUID
-    kind: ItemKind
-    severity: Severity
-    sentence_zh: str
-    sentence_en: str
-    citation: dict[str, str]
-    raised_at: datetime
-    due_on: date | None = None
-    programme: str | None = None
-    alert_id: int | None = None
-    finding_id: int | None = None
-    follows: int | None = None
-    origin: str | None = None
-    late: bool = False
-
-
-async def open_followup(conn: AsyncConnection[TupleRow], new: NewFollowup) -> int | None:
-    """The new item's id; None when one of this origin was opened before."""
-    values = {field: getattr(new, field) for field in new.__struct_fields__}
-    values |= {"kind": new.kind.value, "severity": new.severity.value, "citation": Jsonb(new.citation)}
-    async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(_SQL["open"], values)
-        row = await cursor.fetchone()
-    if row is None:
-        return None
-    followup_id = int(row[0])
-    await add_event(conn, followup_id, "opened", now=new.raised_at)
-    await notify(conn, followup_id, "opened", new.severity)
-    return followup_id
 
 
 async def claim(conn: AsyncConnection[TupleRow], followup_id: int, *, user: User, now: datetime) -> ClaimResult:
@@ -208,31 +173,23 @@ async def close(
     return CloseResult(reason=CloseReason.CLOSED, opened=opened, also_closed=tuple(also))
 
 
-async def add_event(
+async def end_by_visit(
     conn: AsyncConnection[TupleRow],
-    followup_id: int,
-    action: str,
+    subject_id: UUID,
+    programme: str,
     *,
+    visited_at: datetime,
+    user: User | None,
     now: datetime,
-    user_id: int | None = None,
-    note: str = "",
-    desk: Desk | None = None,
-) -> None:
-    """One line of an item's history. A note is sealed like an identity: nurses write names; it needs `desk`."""
-    values = {"followup_id": followup_id, "now": now, "user_id": user_id, "action": action}
-    async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(_SQL["add_event"], values)
-        row = await cursor.fetchone()
-        if note.strip() and desk is not None:
-            sealed = desk.keys.seal(followup_id, "note", note.strip())
-            event_id = row[0] if row else None
-            await cursor.execute(_SQL["seal_note"], {"event_id": event_id, "note": sealed, "key_id": desk.keys.current})
-
-
-async def notify(conn: AsyncConnection[TupleRow], followup_id: int, event: str, severity: str) -> None:
-    """Tell the desks at commit: no names, no values."""
-    payload = msgspec.json.encode({"id": followup_id, "event": event, "severity": str(severity)}).decode()
-    await conn.execute(_SQL["notify"], {"payload": payload})
+) -> tuple[int, ...]:
+    """Close the two-weeks and regular items of a programme that a visit answered, whoever holds them."""
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        values = {"subject_id": subject_id, "programme": programme, "visited_at": visited_at}
+        await cursor.execute(_SQL["answered_by_visit"], values)
+        rows = await cursor.fetchall()
+    for row in rows:
+        await _end(conn, row, Outcome.VISIT_DONE, user=user, now=now)
+    return tuple(row["followup_id"] for row in rows)
 
 
 async def _lock(conn: AsyncConnection[TupleRow], followup_id: int, user: User) -> dict[str, Any] | None:
@@ -254,17 +211,17 @@ async def _step(
     row: dict[str, Any],
     action: str,
     *,
-    user: User,
+    user: User | None,
     now: datetime,
     note: str = "",
     desk: Desk | None = None,
     event: str = "changed",
 ) -> None:
     followup_id = row["followup_id"]
-    await add_event(conn, followup_id, action, user_id=user.user_id, now=now, note=note, desk=desk)
+    await add_event(conn, followup_id, action, user_id=user.user_id if user else None, now=now, note=note, desk=desk)
     await audit.record(
         conn,
-        actor=user.login,
+        actor=user.login if user else "monitor",
         action=f"followup_{action}",
         subject_id=row["subject_id"],
         detail={"followup": followup_id},
@@ -278,14 +235,14 @@ async def _end(
     row: dict[str, Any],
     outcome: Outcome,
     *,
-    user: User,
+    user: User | None,
     now: datetime,
     note: str = "",
     desk: Desk | None = None,
 ) -> None:
     await conn.execute(
         _SQL["close"],
-        {"followup_id": row["followup_id"], "outcome": outcome.value, "user_id": user.user_id, "now": now},
+        {"followup_id": row["followup_id"], "outcome": outcome.value, "user_id": user and user.user_id, "now": now},
     )
     if row["alert_id"] is not None:
         handled_at = now if OUTCOMES[outcome].reached else None

@@ -19,7 +19,7 @@ from ingest.named_sql import load
 from monitor import audit
 from monitor.access import EVERY_SITE, User, require_clinical
 from monitor.desk import Desk
-from monitor.errors import DuplicateIdentity, UnknownResident
+from monitor.errors import DuplicateIdentity, NotAllowed, UnknownResident
 from monitor.identity import Keys, masked_id_number, masked_name, masked_phone
 
 __all__ = [
@@ -89,8 +89,7 @@ class Resident(msgspec.Struct, frozen=True, kw_only=True):
 
     def age_on(self, day: date) -> int:
         """Completed years."""
-        before_birthday = (day.month, day.day) < (self.birth_date.month, self.birth_date.day)
-        return day.year - self.birth_date.year - before_birthday
+        return age_on(self.birth_date, day)
 
     @property
     def programmes(self) -> tuple[str, ...]:
@@ -237,6 +236,19 @@ async def rotate(conn: AsyncConnection[TupleRow], *, keys: Keys, now: datetime, 
         for row in rows:
             await cursor.execute(_SQL["reseal"], _sealed(row["subject_id"], _opened(row, keys), keys) | {"now": now})
     return len(rows)
+
+
+def age_on(birth_date: date, day: date) -> int:
+    """Completed years on a day."""
+    return day.year - birth_date.year - ((day.month, day.day) < (birth_date.month, birth_date.day))
+
+
+async def reach(conn: AsyncConnection[TupleRow], subject_id: UUID, *, viewer: User, desk: Desk) -> Identity:
+    """Name and numbers for somebody who holds an open item of this person. Raises UnknownResident, NotAllowed."""
+    row = await _identity_row(conn, subject_id, viewer)
+    if not row["held"]:
+        raise NotAllowed("only whoever holds an open item of this person sees how to reach them")
+    return _opened(row, desk.keys)
 
 
 def open_name(row: Mapping[str, Any], keys: Keys) -> str:

@@ -43,6 +43,13 @@ WHERE subject_id = %(subject_id)s AND state <> 'closed' AND followup_id <> %(fol
 ORDER BY followup_id
 FOR UPDATE
 
+-- name: answered_by_visit
+SELECT followup_id, subject_id, alert_id, kind, severity FROM monitor.followup
+WHERE subject_id = %(subject_id)s AND programme = %(programme)s AND kind IN ('two_weeks', 'regular')
+  AND state <> 'closed' AND raised_at <= %(visited_at)s
+ORDER BY followup_id
+FOR UPDATE
+
 -- name: set_state
 UPDATE monitor.patient SET state = %(state)s, state_since = %(since)s WHERE subject_id = %(subject_id)s
 
@@ -56,7 +63,7 @@ ON CONFLICT (origin) DO NOTHING
 RETURNING followup_id
 
 -- name: add_event
-INSERT INTO monitor.followup_event (followup_id, at, user_id, action) 
+INSERT INTO monitor.followup_event (followup_id, at, user_id, action)
 VALUES (%(followup_id)s, %(now)s, %(user_id)s, %(action)s)
 RETURNING event_id
 
