@@ -1,0 +1,133 @@
+"""From a rule that fired to a finding that explains itself: dates, evidence, limits, clause and sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from monitor.evaluation_condition import Witness
+from monitor.evaluation_finding import Evidence, Finding, Threshold
+from monitor.evaluation_history import Background
+from monitor.evaluation_record import Record, RecordKind
+from monitor.programme_pack import Pack, Rule
+from monitor.sentences import Language, evidence_text, fill, measured_text, when_text
+
+_NOT_EVIDENCE = frozenset({"age", "registered", "high_days"})
+
+
+def explained(pack: Pack, rule: Rule, witnesses: Sequence[Witness], happened: Record, past: Background) -> Finding:
+    """The finding of a rule that fired on `happened`, because of `witnesses`, before the background `past`."""
+    zh, en = _sentences(pack, rule, witnesses, happened, past)
+    shown = [witness for witness in witnesses if witness.fact not in _NOT_EVIDENCE]
+    return Finding(
+        rule=rule.id,
+        finding=rule.then.finding,
+        action=rule.then.action,
+        severity=rule.then.severity,
+        queue=rule.then.queue,
+        condition=_condition(pack, witnesses),
+        programme=pack.programme,
+        edition=pack.edition,
+        clause=pack.clause_text(rule.cite),
+        decided_on=happened.on,
+        measured_at=happened.at,
+        visit_class=rule.then.visit_class,
+        due=_due(pack, rule, happened.on),
+        due_kind=rule.then.due_kind,
+        evidence=tuple(_evidence(witness, happened) for witness in shown),
+        thresholds=tuple(_threshold(pack, witness) for witness in witnesses if witness.printed is not None),
+        conventions=_conventions(pack, rule, witnesses),
+        state=rule.then.state,
+        sentence_zh=zh,
+        sentence_en=en,
+    )
+
+
+def _due(pack: Pack, rule: Rule, on: date) -> date | None:
+    return None if rule.then.due is None else on + timedelta(days=int(pack.days[rule.then.due].value))
+
+
+def _sentences(
+    pack: Pack, rule: Rule, witnesses: Sequence[Witness], happened: Record, past: Background
+) -> tuple[str, str]:
+    due = _due(pack, rule, happened.on)
+    template = rule.sentence
+    if happened.kind is RecordKind.READING and rule.sentence_reading is not None:
+        template = rule.sentence_reading
+    values: dict[Language, dict[str, str]] = {}
+    languages: tuple[Language, ...] = ("zh", "en")
+    concerned = {name for name, fact in pack.facts.items() if fact.concept == pack.condition}
+    concerned |= {witness.fact for witness in witnesses}
+    for language in languages:
+        measured = measured_text(happened, language, concerned) if "{measured}" in template.zh else ""
+        shown = {name for name in concerned if measured and name in happened.quantities} - {"heart_rate"}
+        evidence = evidence_text(pack, witnesses, language, shown=shown - {"body_temperature"})
+        comma = ("，" if language == "zh" else ", ") if measured and evidence else ""
+        before = "" if past.previous is None else measured_text(past.previous, language, concerned)
+        before = "" if past.previous is None else f"{past.previous.on.isoformat()} {before}".strip()
+        place = happened.place if language == "zh" or not happened.place else f" at {happened.place}"
+        values[language] = {
+            "when": when_text(happened.on, happened.at),
+            "place": f"在{place}" if language == "zh" and place else place,
+            "measured": measured,
+            "evidence": comma + evidence,
+            "due": due.isoformat() if due else "",
+            "previous": before,
+            "days": str(len(past.high)),
+            "dates": ("、" if language == "zh" else ", ").join(day.isoformat() for day in past.high),
+            "clause": pack.clause_text(rule.cite),
+        }
+    return fill(template, values)
+
+
+def _condition(pack: Pack, witnesses: Sequence[Witness]) -> str:
+    concepts = [pack.facts[w.fact].concept for w in witnesses if w.fact in pack.facts and w.fact not in _NOT_EVIDENCE]
+    named = [concept for concept in concepts if concept]
+    return named[0] if named and pack.condition not in named else pack.condition
+
+
+def _evidence(witness: Witness, happened: Record) -> Evidence:
+    value: object = witness.value or "yes"
+    unit = ""
+    if witness.measured is not None:
+        value = witness.measured.number if witness.measured.beyond is None else str(witness.measured.beyond)
+        unit = witness.measured.unit
+    return Evidence(
+        fact=witness.fact,
+        value=value,  # type: ignore[arg-type]
+        unit=unit,
+        on=happened.on,
+        at=happened.at,
+        source=happened.source,
+        reference=happened.reference,
+    )
+
+
+def _threshold(pack: Pack, witness: Witness) -> Threshold:
+    assert witness.printed is not None
+    assert witness.limit is not None
+    assert witness.measured is not None
+    return Threshold(
+        fact=witness.fact,
+        op=witness.op,
+        limit=witness.limit,
+        unit=witness.measured.unit,
+        printed=witness.printed.value,
+        printed_unit=witness.printed.unit,
+        clause=pack.clause_text((witness.printed.cite,)),
+        edition=pack.edition,
+        convention=witness.printed.reason,
+    )
+
+
+def _conventions(pack: Pack, rule: Rule, witnesses: Sequence[Witness]) -> tuple[str, ...]:
+    reasons = [rule.reason]
+    if rule.then.due is not None:
+        reasons.append(pack.days[rule.then.due].reason)
+    for witness in witnesses:
+        derived = pack.derived.get(witness.fact)
+        if derived is not None:
+            reasons.append(derived.reason)
+        if witness.printed is not None:
+            reasons.append(witness.printed.reason)
+    return tuple(dict.fromkeys(reason for reason in reasons if reason))
