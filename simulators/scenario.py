@@ -45,10 +45,10 @@ REFUSAL: Final[dict[Flaw, Reason]] = {
 
 
 class Alarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True):
-    """An alert that must exist: what it is about (a concept of `devices.nomenclature`) and how grave."""
+    """An alert that must exist: what it is about (a concept of `devices.nomenclature`), and its section of the queue."""
 
     condition: str
-    grade: Annotated[str, Meta(pattern="^(emergency|worsening|screening|routine)$")]
+    grade: Annotated[str, Meta(pattern="^(emergency|worsening|two_weeks|screening|regular)$")]
 
 
 class Injected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

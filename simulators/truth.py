@@ -128,12 +128,12 @@ class RefusedRow(NamedTuple):
 
 
 class RaisedAlert(NamedTuple):
-    """An alert of the database, in the scenario's words, with the moment it was raised and what it was raised from."""
+    """An alert of the database in the scenario's words, when it came to its present gravity, and by which record."""
 
     person: str
     alarm: Alarm
     raised_at: datetime
-    stored_at: datetime | None = None
+    key: Key | None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,7 +59,9 @@ def _compare(
 
 
 def test_a_chain_that_did_everything_right_is_right() -> None:
-    verdict = _compare(_rows(ENTRIES), expected={"R01": [EMERGENCY]}, raised=(RaisedAlert("R01", EMERGENCY, NOW, NOW),))
+    verdict = _compare(
+        _rows(ENTRIES), expected={"R01": [EMERGENCY]}, raised=(RaisedAlert("R01", EMERGENCY, NOW, None),)
+    )
     assert verdict.right
     assert (verdict.sent, verdict.stored) == (5, 5)
 
