@@ -1,0 +1,146 @@
+"""The gateway process: radio to outbox, outbox to broker, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from devices.observation import Fact
+from gateway.bluez import Limits, open_radio
+from gateway.collector import Collector, wanted_by
+from gateway.connected import Terms
+from gateway.errors import RadioGone
+from gateway.outbox import Outbox, utc_now
+from gateway.settings import Settings
+from gateway.status import Status, status
+from gateway.uplink import Uplink, set_within
+
+_log = structlog.get_logger()
+_RADIO_PAUSE_S = 5.0
+
+
+def configure_logging(level: int = logging.INFO) -> None:
+    """JSON lines on standard error; libraries' warnings too."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
+
+
+class _ToStructlog(logging.Handler):
+    """The standard library's records in the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text: dict[str, Any] = {"logger": record.name}
+        if record.exc_info:
+            text["exc_info"] = record.exc_info
+        _log.log(record.levelno, record.getMessage(), **text)
+
+
+class Gateway:
+    """The parts, and how they end."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._outbox = Outbox(
+            settings.outbox, clock=clock, most_octets=settings.most_octets, most_together=settings.most_together
+        )
+        self._uplink = Uplink(settings, self._outbox, clock, self._report)
+        self._radio: bool | None = None
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until `stop` or a signal. OutboxBroken: the disk cannot be trusted any more."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop)
+        _log.info("gateway starts", site=self._settings.site, source=self._settings.source)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._uplink.run())
+                group.create_task(self._listen())
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+            self._outbox.close()
+        _log.info("gateway stopped")
+
+    def stop(self) -> None:
+        """Take nothing new, finish what is under way, send what is kept, end."""
+        self._stop.set()
+
+    async def _listen(self) -> None:
+        """The radio, opened again whenever it goes."""
+        try:
+            while not self._stop.is_set():
+                try:
+                    await self._collect()
+                except RadioGone as error:
+                    self._tell_radio(False)
+                    _log.warning("no radio", why=error.detail, again_in_s=_RADIO_PAUSE_S)
+                    await set_within(self._stop, _RADIO_PAUSE_S)
+        finally:
+            self._uplink.stop()
+
+    async def _collect(self) -> None:
+        settings = self._settings
+        terms = Terms(
+            zone=ZoneInfo(settings.zone),
+            facts=Fact.SIMULATED if settings.simulated else Fact(0),
+            session=settings.session,
+            idle_s=settings.idle_s,
+        )
+        wanted = wanted_by(settings.accept)
+        async with open_radio(
+            backend=settings.bleak_backend,
+            url=settings.radio_url,
+            identity=f"{settings.site}/{settings.source}",
+            bonds=settings.bonds,
+            services=wanted.services,
+            limits=Limits(settings.connect_s, settings.call_s),
+        ) as radio:
+            self._tell_radio(True)
+            collector = Collector(
+                radio,
+                self._outbox,
+                terms,
+                wanted,
+                clock=self._clock,
+                scan_s=settings.scan_s,
+                rest=timedelta(seconds=settings.rest_s),
+                rest_most=timedelta(seconds=settings.rest_most_s),
+                told=self._uplink.news,
+                drain_s=settings.drain_s,
+            )
+            await collector.run(self._stop)
+
+    def _tell_radio(self, here: bool) -> None:
+        if here is not self._radio:
+            self._radio = here
+            self._uplink.news()
+
+    def _report(self, running: bool) -> Status:
+        return status(self._outbox.figures(), self._clock(), radio=self._radio, running=running)
+
+
+async def run(settings: Settings) -> None:
+    """A gateway with these settings, in this event loop. OutboxBusy, OutboxBroken, BadSetting."""
+    await Gateway(settings).run()

@@ -1,0 +1,228 @@
+"""The radio through bleak: BlueZ on an edge, or the backend that a setting names.
+
+BlueZ confirms indications by itself when they arrive, before this process has seen them; what that means for "commit,
+then acknowledge" is in docs/decisions/0042-confirmation-on-bluez.md. Every call to bleak has a time limit of its own,
+because a call on BlueZ can wait for ever (a subscription that needs pairing, without an agent).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import structlog
+from bleak import BleakClient, BleakScanner
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
+from bleak.exc import BleakBluetoothNotAvailableError, BleakError, BleakGATTProtocolError
+from bleak.uuids import normalize_uuid_str
+
+from gateway.errors import AccessRefused, BadSetting, GatewayError, LinkLost, NoAnswer, RadioGone
+from gateway.radio import Discovery, Link, name_of
+
+_T = TypeVar("_T")
+_log = structlog.get_logger()
+
+
+class Backends(Protocol):
+    """What a backend gives: the classes that `BleakScanner(backend=)` and `BleakClient(backend=)` take."""
+
+    scanner: type[BaseBleakScanner]
+    client: type[BaseBleakClient]
+
+
+class BackendFactory(Protocol):
+    """What the setting BLEAK_BACKEND names: powers a radio while the context lasts. BleakError: there is none."""
+
+    def __call__(self, url: str, identity: str, bonds: Path | None) -> AbstractAsyncContextManager[Backends]: ...
+
+
+class Limits(NamedTuple):
+    """Seconds that one call may take."""
+
+    connect_s: float = 20.0
+    call_s: float = 10.0
+
+
+class _Platform(NamedTuple):
+    """The backend that bleak finds by itself."""
+
+    scanner: None = None
+    client: None = None
+
+
+def backend_named(name: str) -> BackendFactory:
+    """The factory `module:attribute`. BadSetting: there is none."""
+    module, _, attribute = name.partition(":")
+    try:
+        factory: BackendFactory = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BadSetting(f"BLEAK_BACKEND {name!r}: {error}") from error
+    return factory
+
+
+@asynccontextmanager
+async def open_radio(
+    *,
+    backend: str | None,
+    url: str,
+    identity: str,
+    bonds: Path | None,
+    services: Iterable[str] | None,
+    limits: Limits,
+) -> AsyncIterator[BleakRadio]:
+    """The radio for as long as the context lasts. services: only devices that advertise one are reported; None: all.
+
+    RadioGone: there is no adapter. BadSetting.
+    """
+    powered: AbstractAsyncContextManager[Any] = nullcontext(_Platform())
+    if backend is not None:
+        powered = backend_named(backend)(url, identity, bonds)
+    try:
+        found = await powered.__aenter__()
+    except BleakError as error:
+        raise RadioGone(f"{error}") from error
+    try:
+        yield BleakRadio(found.scanner, found.client, services, limits)
+    finally:
+        await powered.__aexit__(None, None, None)
+
+
+class BleakRadio:
+    """`gateway.radio.Radio` on bleak. scanner, client: backend classes, None for the platform's own."""
+
+    def __init__(
+        self,
+        scanner: type[BaseBleakScanner] | None,
+        client: type[BaseBleakClient] | None,
+        services: Iterable[str] | None,
+        limits: Limits,
+    ) -> None:
+        self._scanner = scanner
+        self._client = client
+        self._services = None if services is None else [normalize_uuid_str(uuid) for uuid in services]
+        self._limits = limits
+        self._adapter = asyncio.Lock()
+
+    async def discover(self, wanted: Callable[[Discovery], bool], within_s: float) -> Discovery | None:
+        """As the port says."""
+        found: asyncio.Future[Discovery] = asyncio.get_running_loop().create_future()
+
+        def heard(device: BLEDevice, data: AdvertisementData) -> None:
+            discovery = Discovery(
+                address=device.address.upper(),
+                name=data.local_name or device.name or "",
+                services=frozenset(name_of(uuid) for uuid in data.service_uuids),
+                rssi=data.rssi,
+                handle=device,
+            )
+            if not found.done() and wanted(discovery):
+                found.set_result(discovery)
+
+        async with self._adapter:
+            scanner = BleakScanner(heard, service_uuids=self._services, backend=self._scanner)
+            await self._on_adapter(scanner.start())
+            try:
+                async with asyncio.timeout(within_s):
+                    return await found
+            except TimeoutError:
+                return None
+            finally:
+                await self._on_adapter(scanner.stop())
+
+    @asynccontextmanager
+    async def connect(self, discovery: Discovery) -> AsyncIterator[Link]:
+        """As the port says."""
+        closed = asyncio.Event()
+        client = BleakClient(
+            discovery.handle,
+            disconnected_callback=lambda _client: closed.set(),
+            timeout=self._limits.connect_s,
+            backend=self._client,
+        )
+        async with self._adapter:
+            await _limited(client.connect(), self._limits.connect_s + 5)
+        try:
+            yield _BleakLink(client, closed, self._limits.call_s)
+        finally:
+            closed.set()
+            try:
+                await _limited(client.disconnect(), self._limits.call_s)
+            except GatewayError as error:
+                _log.warning("disconnecting failed", address=discovery.address, why=error.detail)
+
+    async def _on_adapter(self, work: Awaitable[None]) -> None:
+        try:
+            await _limited(work, self._limits.call_s)
+        except GatewayError as error:
+            raise RadioGone(error.detail) from error
+
+
+class _BleakLink:
+    """`gateway.radio.Link` on a connected client."""
+
+    def __init__(self, client: BleakClient, closed: asyncio.Event, call_s: float) -> None:
+        self.closed = closed
+        self._client = client
+        self._call_s = call_s
+        self._found: dict[tuple[str, str], BleakGATTCharacteristic] = {}
+        for service in client.services:
+            for characteristic in service.characteristics:
+                self._found.setdefault((name_of(service.uuid), name_of(characteristic.uuid)), characteristic)
+        names = {service for service, _ in self._found}
+        self.services: Mapping[str, frozenset[str]] = {
+            name: frozenset(characteristic for service, characteristic in self._found if service == name)
+            for name in names
+        }
+
+    async def read(self, service: str, characteristic: str) -> bytes:
+        """As the port says."""
+        found = self._found[service, characteristic]
+        return bytes(await self._call(self._client.read_gatt_char(found)))
+
+    async def write(self, service: str, characteristic: str, value: bytes) -> None:
+        """As the port says."""
+        await self._call(self._client.write_gatt_char(self._found[service, characteristic], value, response=True))
+
+    async def subscribe(self, service: str, characteristic: str, heard: Callable[[bytes], None]) -> None:
+        """As the port says."""
+
+        def callback(_characteristic: BleakGATTCharacteristic, value: bytearray) -> None:
+            heard(bytes(value))
+
+        await self._call(self._client.start_notify(self._found[service, characteristic], callback))
+
+    async def _call(self, work: Awaitable[_T]) -> _T:
+        try:
+            return await _limited(work, self._call_s)
+        except NoAnswer:
+            if self.closed.is_set():
+                raise LinkLost from None
+            raise
+
+
+async def _limited(work: Awaitable[_T], seconds: float) -> _T:
+    with _translated():
+        async with asyncio.timeout(seconds):
+            return await work
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """bleak's errors as the gateway's. BlueZ's D-Bus client also lets EOFError and OSError through."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise NoAnswer from error
+    except BleakGATTProtocolError as error:
+        raise AccessRefused(f"{error}", int(error.code)) from error
+    except BleakBluetoothNotAvailableError as error:
+        raise RadioGone(f"{error}") from error
+    except (BleakError, EOFError, OSError) as error:
+        raise LinkLost(f"{error}") from error

@@ -1,0 +1,216 @@
+"""A device while it is connected: who it is, what its clock shows, and what became of its frames.
+
+Frames become observations and are committed to the outbox while they are being delivered, so that (where the stack
+lets us) the device hears "received" after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
+from typing import NamedTuple
+
+import structlog
+
+from devices import catalogue
+from devices.clock import IDENTITY_ZONE, Moment
+from devices.errors import DeviceError
+from devices.gatt.battery import BatteryLevel
+from devices.gatt.characteristic import Characteristic
+from devices.gatt.current_time import CurrentTime
+from devices.gatt.device_information import (
+    FirmwareRevision,
+    InformationString,
+    ManufacturerName,
+    ModelNumber,
+    SerialNumber,
+    SystemId,
+)
+from devices.gatt.glucose import GlucoseMeasurementContext
+from devices.gatt.record import DeviceFacts
+from devices.observation import Fact, Observation
+from devices.products.declaration import Product
+from devices.products.known import find
+from gateway.errors import AccessRefused, GatewayError, OutboxBroken, OutboxFull
+from gateway.outbox import Mark, Outbox, utc_now
+from gateway.radio import Discovery, Link
+from gateway.roster import Sheet
+
+_log = structlog.get_logger()
+
+
+class Terms(NamedTuple):
+    """What holds for every device. zone: of its clock.  facts: on each observation.  idle_s: silence that ends it."""
+
+    zone: tzinfo = IDENTITY_ZONE
+    facts: Fact = Fact(0)
+    session: str | None = None
+    idle_s: float = 30.0
+
+
+class Plate(NamedTuple):
+    """What the device says about itself."""
+
+    device: str
+    manufacturer: str = ""
+    model: str = ""
+    serial: str = ""
+    firmware: str = ""
+    battery: int | None = None
+
+
+class ConnectedDevice:
+    """What is known of the device while it is connected. kept: observations.  failure: why nothing more is kept."""
+
+    def __init__(
+        self, link: Link, discovery: Discovery, outbox: Outbox, terms: Terms, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.link = link
+        self.outbox = outbox
+        self.clock = clock
+        self.terms = terms
+        self.plate = Plate(f"ble:{discovery.address.lower()}")
+        self.product: Product | None = None
+        self.device_now: datetime | None = None
+        self.gateway_now: datetime | None = None
+        self.kept = 0
+        self.failure: GatewayError | None = None
+        self.heard = asyncio.Event()
+        """Set at each frame."""
+        self._discovery = discovery
+        self.log = _log.bind(device=self.plate.device)
+
+    # -- getting acquainted
+
+    async def get_acquainted(self) -> None:
+        """Device information, battery and clock; what a device does not tell is left open. LinkLost, NoAnswer."""
+        await self._read_plate()
+        await self._read_clock()
+
+    async def _read_plate(self) -> None:
+        found: dict[str, str] = {}
+        for name, kind in (
+            ("manufacturer", ManufacturerName),
+            ("model", ModelNumber),
+            ("serial", SerialNumber),
+            ("firmware", FirmwareRevision),
+        ):
+            value = await self._value("180A", kind.uuid)
+            if isinstance(value, InformationString):
+                found[name] = value.text[:64]
+        identity = await self._value("180A", SystemId.uuid)
+        device = identity.device if isinstance(identity, SystemId) and identity.plausible else self.plate.device
+        battery = await self._value("180F", BatteryLevel.uuid)
+        level = battery.level if isinstance(battery, BatteryLevel) else None
+        self.plate = Plate(device, battery=level, **found)
+        self.product = find(self.plate.manufacturer, self.plate.model)
+        self.log = _log.bind(device=device)
+
+    async def _read_clock(self) -> None:
+        before = self.clock()
+        value = await self._value("1805", CurrentTime.uuid)
+        if isinstance(value, CurrentTime):
+            # the answer was made somewhere between question and receipt
+            self.gateway_now = before + (self.clock() - before) / 2
+            self.device_now = value.naive()
+
+    async def _value(self, service: str, characteristic: str) -> object:
+        """A decoded value. None: the device does not have it, does not let us read it, or it makes no sense."""
+        if characteristic not in self.link.services.get(service, frozenset()):
+            return None
+        try:
+            raw = await self.link.read(service, characteristic)
+        except AccessRefused as error:
+            self.log.info("not readable", characteristic=characteristic, why=error.detail)
+            return None
+        return self.decoded(characteristic, raw)
+
+    @property
+    def clock_offset(self) -> timedelta | None:
+        """The device's clock minus the gateway's. None: not read."""
+        if self.device_now is None or self.gateway_now is None:
+            return None
+        return self.device_now - self.gateway_now.astimezone(self.terms.zone).replace(tzinfo=None)
+
+    # -- frames
+
+    def moment(self, *, live: bool) -> Moment:
+        """Now, with what is known of the device's clock."""
+        return Moment(self.clock(), self.terms.zone, self.device_now, self.gateway_now, live)
+
+    def decoded(self, characteristic: str, raw: bytes) -> object:
+        """The value. None: it cannot be read; then the frame is kept as an oddity. OutboxFull."""
+        try:
+            return catalogue.decode(characteristic, raw, self.product)
+        except DeviceError as error:
+            reason = type(error).__name__
+            self.log.warning(
+                "frame cannot be read",
+                characteristic=characteristic,
+                field=error.field,
+                reason=reason,
+                why=error.detail,
+            )
+            self.outbox.odd(self.plate.device, characteristic, raw, error.field, reason)
+            return None
+
+    def observed(
+        self, value: object, moment: Moment, context: GlucoseMeasurementContext | None = None
+    ) -> tuple[Observation, ...]:
+        """The observations in a decoded value."""
+        assert isinstance(value, Characteristic)
+        source = DeviceFacts(self.plate.device, self.terms.session, self.terms.facts)
+        return catalogue.observe(value, source, moment, context=context, product=self.product)
+
+    def keep(self, observations: list[Observation], mark: Mark | None = None) -> None:
+        """Commit to the outbox. OutboxFull, OutboxBroken: and the session ends."""
+        try:
+            self.outbox.put(observations, mark)
+        except (OutboxFull, OutboxBroken) as error:
+            self.failure = error
+            self.heard.set()
+            raise
+        self.kept += len(observations)
+        for observation in observations:
+            self.log.info("kept", kind=observation.kind, record_no=observation.record_no, facts=observation.facts)
+
+    def on_indication(self, characteristic: str, raw: bytes) -> None:
+        """A frame of an indicated measurement: commit before this returns."""
+        self.heard.set()
+        if self.failure is not None:
+            raise self.failure
+        try:
+            value = self.decoded(characteristic, raw)
+        except (OutboxFull, OutboxBroken) as error:
+            self.failure = error
+            raise
+        if value is not None:
+            self.keep(list(self.observed(value, self.moment(live=True))))
+
+    async def quiet(self, idle_s: float) -> None:
+        """Return when the link is closed, the outbox has failed, or nothing was heard for `idle_s`."""
+        closed = asyncio.ensure_future(self.link.closed.wait())
+        try:
+            while not self.link.closed.is_set() and self.failure is None:
+                self.heard.clear()
+                heard = asyncio.ensure_future(self.heard.wait())
+                done, _ = await asyncio.wait({closed, heard}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
+                heard.cancel()
+                if not done:
+                    return
+        finally:
+            closed.cancel()
+
+    def sheet(self, outcome: str) -> Sheet:
+        """For the roster."""
+        offset = self.clock_offset
+        return Sheet(
+            **self.plate._asdict(),
+            address=self._discovery.address,
+            name=self._discovery.name,
+            services=tuple(sorted(self.link.services)),
+            clock_offset_s=None if offset is None else round(offset.total_seconds(), 1),
+            seen_at=self.clock(),
+            outcome=outcome,
+        )
