@@ -97,7 +97,10 @@ class PrivateApt:
         self._announce(f"downloading {len(names)} packages")
         done = self._apt(["download", *names], cwd=debs)
         if done.returncode:
-            raise NoPackages(f"apt-get could not get the packages: {_last_lines(complaint + done.stderr)}")
+            # a list that could not be fetched explains a package that is then unknown
+            raise NoPackages(
+                f"Debian's packages cannot be fetched from {main}: {_last_lines(complaint or done.stderr)}"
+            )
         return sorted(debs.glob("*.deb"))
 
     def _update(self, main: str, security: str, key: Path) -> str:

@@ -122,10 +122,14 @@ def ensure(cache: Path | None = None, announce: Announce | None = None) -> Tree:
     wanted = _fingerprint(tree)
     if _read(mark) == wanted:
         return tree
-    with _alone(folder / "tree.lock"):
+    say = announce or to_stderr()
+    with _alone(folder / "tree.lock", say):
         if _read(mark) != wanted:
             mark.unlink(missing_ok=True)
-            _build(tree, folder / "tree.apt", announce or to_stderr())
+            try:
+                _build(tree, folder / "tree.apt", say)
+            finally:
+                shutil.rmtree(folder / "tree.apt", ignore_errors=True)
             mark.write_text(wanted, encoding="utf-8")
     return tree
 
@@ -137,7 +141,6 @@ def _build(tree: Tree, state: Path, announce: Announce) -> None:
     announce("unpacking")
     for deb in debs:
         apt.unpack(deb, tree.root)
-    shutil.rmtree(state)
     for name in _UNUSED:
         shutil.rmtree(tree.root / name, ignore_errors=True)
     programs = [tree.mosquitto, *(tree.programs.path(name) for name in _PROGRAMS)]
@@ -198,8 +201,12 @@ def _read(path: Path) -> str:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path, announce: Announce) -> Iterator[None]:
     """Hold the lock file `path`; the lock ends with the process even if it is killed."""
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            announce("another process is fetching the programs: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
