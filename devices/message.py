@@ -89,6 +89,7 @@ class Reason(enum.StrEnum):
     ANCIENT_TIME = "ancient-time"
     UNKNOWN_DEVICE = "unknown-device"
     RECORD_REUSED = "record-reused"
+    NOT_STORABLE = "not-storable"
     IMPLAUSIBLE_VALUE = "implausible-value"
     UNREGISTERED_DEVICE = "unregistered-device"
 

@@ -76,16 +76,19 @@ async def store_with_retry(
     *,
     now: datetime,
     unknown_devices: UnknownDevices = UnknownDevices.STORE,
+    accounted: bool = True,
 ) -> Stored:
     """Commit these messages. Errors: `psycopg.Error` where the server refuses or is gone; then nothing is stored."""
     for attempt in range(1, MOST_ATTEMPTS):
         try:
-            stored = await store(conn, directory, intakes, now=now, unknown_devices=unknown_devices)
+            stored = await store(
+                conn, directory, intakes, now=now, unknown_devices=unknown_devices, accounted=accounted
+            )
         except (errors.DeadlockDetected, errors.SerializationFailure):
             await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - so that two do not meet again
         else:
             return stored._replace(attempts=attempt)
-    return await store(conn, directory, intakes, now=now, unknown_devices=unknown_devices)
+    return await store(conn, directory, intakes, now=now, unknown_devices=unknown_devices, accounted=accounted)
 
 
 async def store(
@@ -95,8 +98,9 @@ async def store(
     *,
     now: datetime,
     unknown_devices: UnknownDevices = UnknownDevices.STORE,
+    accounted: bool = True,
 ) -> Stored:
-    """One attempt, on a connection in autocommit mode."""
+    """One attempt, on a connection in autocommit mode. accounted False: these were counted when they first came."""
     unregistered = await directory.learn(
         conn,
         sources={(i.topic.site, i.topic.source) for i in intakes if i.topic is not None},
@@ -143,7 +147,7 @@ async def store(
                 )
                 await _add_touches(conn, batch_id, entries, written.fates)
                 await conn.execute(QUERIES["announce_batch"], (batch_id,))
-            await _add_accounts(conn, directory, tallies, batch_id, now)
+            await _add_accounts(conn, directory, tallies, batch_id, now, accounted=accounted)
     return Stored(
         [tally.receipt() for tally in tallies],
         batch_id if stored else None,
@@ -250,7 +254,13 @@ async def _add_touches(conn: AsyncConnection, batch_id: int, entries: Sequence[E
 
 
 async def _add_accounts(
-    conn: AsyncConnection, directory: Directory, tallies: Sequence[_Tally], batch_id: int, now: datetime
+    conn: AsyncConnection,
+    directory: Directory,
+    tallies: Sequence[_Tally],
+    batch_id: int,
+    now: datetime,
+    *,
+    accounted: bool,
 ) -> None:
     """Last in the transaction: the rows that writers share are locked for the shortest time."""
     sums: dict[tuple[int, date], list[int]] = {}
@@ -284,6 +294,8 @@ async def _add_accounts(
     )
     sources = [source_id for source_id, _ in sums]
     await conn.execute(QUERIES["see_sources"], {"sources": sources, "now": now})
+    if not accounted:
+        return
     messages, sent, stored, duplicate, refused = zip(*sums.values(), strict=True)
     await conn.execute(
         QUERIES["add_accounts"],

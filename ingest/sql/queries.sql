@@ -213,3 +213,136 @@ FROM telemetry.quarantine WHERE quarantine_id = %s;
 
 -- name: resolve_quarantined
 UPDATE telemetry.quarantine SET resolved_at = %s, resolution = %s WHERE quarantine_id = %s AND resolved_at IS NULL;
+
+-- name: claim_batch
+SELECT batch_id, stored_at FROM telemetry.batch WHERE judged_at IS NULL
+ORDER BY batch_id LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: touches
+SELECT t.device_id, t.first_at, t.last_at, t.stored FROM telemetry.touch t WHERE t.batch_id = %s ORDER BY t.device_id;
+
+-- name: mark_judged
+UPDATE telemetry.batch SET judged_at = %(now)s WHERE batch_id = %(batch_id)s AND judged_at IS NULL;
+
+-- name: batch_observations
+-- the rows one batch added, each with the subject of its time, if any
+SELECT COALESCE(ad.subject_id, ase.subject_id) AS subject_id, d.device_uid, d.label, o.device_id, o.kind, o.v0, o.v1, o.v2, o.v3, o.more,
+       o.unit, o.measured_at, o.identity_at, o.record_no, o.facts, o.absent, o.context, o.user_slot, s.session_uid, o.batch_id
+FROM telemetry.observation o
+JOIN telemetry.device d ON d.device_id = o.device_id
+LEFT JOIN telemetry.session s ON s.session_no = o.session_no
+LEFT JOIN telemetry.assignment ad ON ad.device_id = o.device_id AND o.session_no IS NULL
+  AND (ad.user_slot IS NULL OR ad.user_slot = o.user_slot) AND o.measured_at <@ ad.valid
+LEFT JOIN telemetry.assignment ase ON ase.session_no = o.session_no AND o.measured_at <@ ase.valid
+WHERE o.device_id = ANY(%(devices)s) AND o.identity_at BETWEEN %(first)s AND %(last)s AND o.batch_id = %(batch_id)s
+ORDER BY o.device_id, o.measured_at, o.kind, o.record_no;
+
+-- name: window
+-- a subject's readings by its assignments; the identity time is within a day of the measured time (a check says so)
+SELECT f.subject_id, d.device_uid, d.label, f.device_id, f.kind, f.v0, f.v1, f.v2, f.v3, f.more,
+       f.unit, f.measured_at, f.identity_at, f.record_no, f.facts, f.absent, f.context, f.user_slot, s.session_uid, f.batch_id
+FROM (
+  SELECT a.subject_id, o.* FROM telemetry.assignment a
+  JOIN telemetry.observation o ON o.device_id = a.device_id AND o.session_no IS NULL
+    AND (a.user_slot IS NULL OR a.user_slot = o.user_slot) AND o.measured_at <@ a.valid
+  WHERE a.subject_id = %(subject_id)s AND a.device_id IS NOT NULL
+    AND o.identity_at BETWEEN %(first)s AND %(last)s AND o.measured_at BETWEEN %(since)s AND %(until)s
+  UNION ALL
+  SELECT a.subject_id, o.* FROM telemetry.assignment a
+  JOIN telemetry.session_touch t ON t.session_no = a.session_no
+  JOIN telemetry.observation o ON o.device_id = t.device_id AND o.session_no = t.session_no
+    AND o.identity_at BETWEEN t.first_at AND t.last_at AND o.measured_at <@ a.valid
+  WHERE a.subject_id = %(subject_id)s AND a.session_no IS NOT NULL
+    AND o.identity_at BETWEEN %(first)s AND %(last)s AND o.measured_at BETWEEN %(since)s AND %(until)s
+) f
+JOIN telemetry.device d ON d.device_id = f.device_id
+LEFT JOIN telemetry.session s ON s.session_no = f.session_no
+WHERE %(kinds)s::int[] IS NULL OR f.kind = ANY(%(kinds)s)
+ORDER BY f.measured_at, f.device_id, f.kind, f.record_no;
+
+-- name: latest
+SELECT DISTINCT ON (k.concept) f.subject_id, d.device_uid, d.label, f.device_id, f.kind, f.v0, f.v1, f.v2, f.v3, f.more,
+       f.unit, f.measured_at, f.identity_at, f.record_no, f.facts, f.absent, f.context, f.user_slot, s.session_uid, f.batch_id
+FROM telemetry.subject_observation f
+JOIN telemetry.kind k ON k.kind = f.kind
+JOIN telemetry.device d ON d.device_id = f.device_id
+LEFT JOIN telemetry.session s ON s.session_no = f.session_no
+WHERE f.subject_id = %(subject_id)s AND (%(since)s::timestamptz IS NULL OR f.identity_at >= %(first)s AND f.measured_at >= %(since)s)
+ORDER BY k.concept, f.measured_at DESC, f.device_id, f.kind, f.record_no;
+
+-- name: unassigned
+SELECT NULL::uuid, d.device_uid, d.label, o.device_id, o.kind, o.v0, o.v1, o.v2, o.v3, o.more,
+       o.unit, o.measured_at, o.identity_at, o.record_no, o.facts, o.absent, o.context, o.user_slot, s.session_uid, o.batch_id
+FROM telemetry.observation o
+JOIN telemetry.device d ON d.device_id = o.device_id
+LEFT JOIN telemetry.session s ON s.session_no = o.session_no
+WHERE o.identity_at >= %(first)s AND o.measured_at >= %(since)s
+  AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE o.session_no IS NULL AND a.device_id = o.device_id
+                  AND (a.user_slot IS NULL OR a.user_slot = o.user_slot) AND o.measured_at <@ a.valid)
+  AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE a.session_no = o.session_no AND o.measured_at <@ a.valid)
+ORDER BY o.measured_at DESC LIMIT %(limit)s;
+
+-- name: devices_of
+SELECT DISTINCT d.device_uid, d.label, d.concept, d.last_seen_at, d.battery, a.user_slot
+FROM telemetry.assignment a JOIN telemetry.device d ON d.device_id = a.device_id
+WHERE a.subject_id = %(subject_id)s AND a.valid @> %(now)s::timestamptz
+ORDER BY d.device_uid, a.user_slot;
+
+-- name: register_device
+INSERT INTO telemetry.device AS d
+  (device_uid, registered_at, concept, manufacturer, model, serial, label, first_seen_at, last_seen_at)
+VALUES (%(uid)s, %(now)s, %(concept)s, %(manufacturer)s, %(model)s, %(serial)s, %(label)s, %(now)s, %(now)s)
+ON CONFLICT (device_uid) DO UPDATE
+SET registered_at = COALESCE(d.registered_at, excluded.registered_at), concept = excluded.concept,
+    manufacturer = COALESCE(excluded.manufacturer, d.manufacturer), model = COALESCE(excluded.model, d.model),
+    serial = COALESCE(excluded.serial, d.serial), label = excluded.label
+RETURNING device_id;
+
+-- name: device_id
+SELECT device_id FROM telemetry.device WHERE device_uid = %s;
+
+-- name: session_no
+INSERT INTO telemetry.session AS s (session_uid) VALUES (%s)
+ON CONFLICT (session_uid) DO UPDATE SET session_uid = s.session_uid RETURNING session_no;
+
+-- name: assign
+INSERT INTO telemetry.assignment (subject_id, device_id, user_slot, session_no, valid, assigned_at, assigned_by)
+VALUES (%(subject_id)s, %(device_id)s, %(user_slot)s, %(session_no)s, tstzrange(%(since)s, %(until)s, '[)'), %(now)s, %(by)s)
+RETURNING assignment_id;
+
+-- name: end_assignment
+UPDATE telemetry.assignment
+SET valid = tstzrange(lower(valid), %(until)s, '[)'), assigned_at = %(now)s, assigned_by = %(by)s
+WHERE assignment_id = %(assignment_id)s AND lower(valid) < %(until)s AND (upper(valid) IS NULL OR upper(valid) > %(until)s);
+
+-- name: revoke_assignment
+DELETE FROM telemetry.assignment WHERE assignment_id = %s;
+
+-- name: assignments_of
+SELECT a.assignment_id, a.subject_id, d.device_uid, a.user_slot, s.session_uid, lower(a.valid), upper(a.valid),
+       a.assigned_at, a.assigned_by
+FROM telemetry.assignment a
+LEFT JOIN telemetry.device d ON d.device_id = a.device_id
+LEFT JOIN telemetry.session s ON s.session_no = a.session_no
+WHERE a.subject_id = %s ORDER BY a.assignment_id;
+
+-- name: reconcile
+-- judged: what was stored less what waits in batches that are not judged yet
+SELECT s.site, s.source, a.day, a.messages, a.sent, a.stored, a.duplicate, a.refused,
+       a.stored - COALESCE(w.waiting, 0) AS judged
+FROM telemetry.account a
+JOIN telemetry.source s ON s.source_id = a.source_id
+LEFT JOIN (
+  SELECT bs.source_id, bs.day, sum(bs.stored) AS waiting
+  FROM telemetry.batch_source bs JOIN telemetry.batch b ON b.batch_id = bs.batch_id
+  WHERE b.judged_at IS NULL GROUP BY bs.source_id, bs.day
+) w ON w.source_id = a.source_id AND w.day = a.day
+WHERE %(since)s::date IS NULL OR a.day >= %(since)s
+ORDER BY a.day, s.site, s.source;
+
+-- name: move_account
+-- a replayed observation was counted as refused on the day of its reception
+UPDATE telemetry.account a
+SET refused = a.refused - 1, stored = a.stored + %(stored)s, duplicate = a.duplicate + %(duplicate)s
+FROM telemetry.source s
+WHERE s.source_id = a.source_id AND s.site = %(site)s AND s.source = %(source)s AND a.day = %(day)s AND a.refused > 0;

@@ -1,0 +1,158 @@
+"""The ingest service: consumer → writers, on one event loop, until it is told to stop; then it drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+from psycopg import AsyncConnection
+
+from devices.errors import MalformedMessage
+from devices.message import Leaf, parse_topic
+from ingest import database, intake, status, steady, timescale
+from ingest.batch import Work, Writer, writer_of
+from ingest.consumer import Address, Consumer, Delivery, Session
+from ingest.directory import Directory
+from ingest.settings import Settings
+
+DRAIN_SECONDS: Final = 20.0
+"""After that what is not committed stays with the broker."""
+
+_ONE_DAY: Final = 86_400.0
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The clock of the service."""
+    return datetime.now(UTC)
+
+
+async def run(settings: Settings, stop: asyncio.Event, *, clock: Callable[[], datetime] = utc_now) -> None:
+    """Serve until `stop` is set. Errors: `NotMigrated`."""
+    url = settings.database_url.get_secret_value()
+    first = await database.wait_for_database(url)
+    try:
+        await database.require_migrated(first)
+        log.info("database ready", edition=(await timescale.edition(first)).value)
+    finally:
+        await first.close()
+    async with Consumer(_address(settings), _session(settings), clock=clock) as consumer:
+        service = _Service(settings, consumer, clock)
+        await service.serve(stop)
+        await consumer.drain(2.0)
+    log.info("stopped", **service.totals())
+
+
+class _Service:
+    def __init__(self, settings: Settings, consumer: Consumer, clock: Callable[[], datetime]) -> None:
+        url = settings.database_url.get_secret_value()
+        directory = Directory()
+        self._settings = settings
+        self._consumer = consumer
+        self._clock = clock
+        self._writers = [
+            Writer(
+                url,
+                directory,
+                consumer,
+                clock=clock,
+                most=settings.batch_observations,
+                seconds=settings.batch_seconds,
+                unknown_devices=settings.unknown_devices,
+            )
+            for _ in range(settings.writers)
+        ]
+        self._statuses: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            writers = [group.create_task(writer.run()) for writer in self._writers]
+            others = [group.create_task(self._dispatch()), group.create_task(self._keep_statuses())]
+            if self._settings.keep_days is not None:
+                others.append(group.create_task(self._retain(timedelta(days=self._settings.keep_days))))
+            await stop.wait()
+            log.info("draining")
+            for task in others:
+                task.cancel()
+            for writer in self._writers:
+                writer.queue.put_nowait(None)
+            _, late = await asyncio.wait(writers, timeout=DRAIN_SECONDS)
+            for task in late:
+                task.cancel()
+
+    def totals(self) -> dict[str, int]:
+        counts = [writer.counts for writer in self._writers]
+        names = ("batches", "messages", "stored", "duplicate", "refused", "staged", "retried")
+        return {name: sum(getattr(count, name) for count in counts) for name in names}
+
+    async def _dispatch(self) -> None:
+        limits = self._settings.limits()
+        while True:
+            delivery = await self._consumer.deliveries.get()
+            if _is_status(delivery.topic):
+                self._statuses.put_nowait(delivery)
+                continue
+            taken = intake.take(delivery.topic, delivery.payload, delivery.received_at, limits)
+            chosen = self._writers[writer_of(taken.affinity, len(self._writers))]
+            chosen.queue.put_nowait(Work(taken, delivery))
+            await asyncio.sleep(0)  # a full queue would otherwise keep the writers waiting
+
+    async def _keep_statuses(self) -> None:
+        connection = steady.SteadyConnection(self._settings.database_url.get_secret_value())
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                delivery = await self._statuses.get()
+                if (understood := status.understand(delivery.topic, delivery.payload)) is not None:
+
+                    async def work(conn: AsyncConnection, kept: status.Status = understood) -> None:
+                        await status.keep(conn, kept, self._clock())
+
+                    await connection.run(work)
+                self._consumer.settle(delivery)
+        await connection.close()
+
+    async def _retain(self, keep: timedelta) -> None:
+        connection = steady.SteadyConnection(self._settings.database_url.get_secret_value())
+
+        async def work(conn: AsyncConnection) -> timescale.Retained:
+            async with conn.transaction():
+                return await timescale.apply_retention(conn, keep=keep, now=self._clock())
+
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                log.info("retention applied", how=(await connection.run(work)).value, keep_days=keep.days)
+                await asyncio.sleep(_ONE_DAY)
+        await connection.close()
+
+
+def _is_status(topic: str) -> bool:
+    try:
+        return parse_topic(topic).leaf is Leaf.STATUS
+    except MalformedMessage:
+        return False
+
+
+def _address(settings: Settings) -> Address:
+    password = settings.broker_password
+    return Address(
+        settings.broker_host,
+        settings.broker_port,
+        settings.broker_user,
+        None if password is None else password.get_secret_value(),
+        settings.broker_ca_file,
+    )
+
+
+def _session(settings: Settings) -> Session:
+    return Session(
+        settings.client_id,
+        settings.mqtt_version,
+        settings.session_expiry_seconds,
+        settings.receive_maximum,
+        settings.shared_group,
+    )

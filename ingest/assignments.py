@@ -1,0 +1,150 @@
+"""Which subject a device's user, or a kiosk session, was, and when. Subjects are pseudonymous here.
+
+The database refuses two subjects for the same reading: a device (all users, or one user slot) and a session belong to
+one subject at a time. Ending or revoking an assignment changes no reading; the join at read time does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import AsyncConnection, errors
+from psycopg.rows import tuple_row
+
+from ingest.errors import AssignmentOverlap, UnknownName
+from ingest.named_sql import QUERIES
+
+
+class Assignment(NamedTuple):
+    """One period. until None: still going on; user_slot None: every user of the device."""
+
+    assignment_id: int
+    subject_id: UUID
+    device_uid: str | None
+    user_slot: int | None
+    session_uid: str | None
+    since: datetime
+    until: datetime | None
+    assigned_at: datetime
+    assigned_by: str
+
+
+async def register_device(
+    conn: AsyncConnection,
+    uid: str,
+    *,
+    concept: str | None,
+    label: str | None,
+    manufacturer: str | None = None,
+    model: str | None = None,
+    serial: str | None = None,
+    now: datetime,
+) -> int:
+    """Its device_id. Registering again updates what is given and keeps the first registration's time."""
+    parameters = {
+        "uid": uid,
+        "concept": concept,
+        "label": label,
+        "manufacturer": manufacturer,
+        "model": model,
+        "serial": serial,
+        "now": now,
+    }
+    return await _number(conn, "register_device", parameters)
+
+
+async def assign_device(
+    conn: AsyncConnection,
+    uid: str,
+    subject_id: UUID,
+    *,
+    user_slot: int | None = None,
+    since: datetime,
+    until: datetime | None = None,
+    by: str,
+    now: datetime,
+) -> int:
+    """The assignment_id; since ≤ time < until. Errors: `UnknownName`; `AssignmentOverlap` (a savepoint is undone)."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        found = await (await cursor.execute(QUERIES["device_id"], (uid,))).fetchone()
+    if found is None:
+        raise UnknownName(f"no device {uid}")
+    return await _assign(
+        conn,
+        {
+            "subject_id": subject_id,
+            "device_id": found[0],
+            "user_slot": user_slot,
+            "session_no": None,
+            "since": since,
+            "until": until,
+            "by": by,
+            "now": now,
+        },
+    )
+
+
+async def assign_session(
+    conn: AsyncConnection,
+    session_uid: str,
+    subject_id: UUID,
+    *,
+    since: datetime,
+    until: datetime | None = None,
+    by: str,
+    now: datetime,
+) -> int:
+    """The assignment_id. The session may be announced before its first reading. Errors: `AssignmentOverlap`."""
+    session_no = await _number(conn, "session_no", (session_uid,))
+    return await _assign(
+        conn,
+        {
+            "subject_id": subject_id,
+            "device_id": None,
+            "user_slot": None,
+            "session_no": session_no,
+            "since": since,
+            "until": until,
+            "by": by,
+            "now": now,
+        },
+    )
+
+
+async def end_assignment(conn: AsyncConnection, assignment_id: int, *, until: datetime, by: str, now: datetime) -> None:
+    """Shorten the period to end at `until`. Errors: `UnknownName` where `until` is not inside it; use `revoke` then."""
+    parameters = {"assignment_id": assignment_id, "until": until, "by": by, "now": now}
+    if (await conn.execute(QUERIES["end_assignment"], parameters)).rowcount != 1:
+        raise UnknownName(f"no assignment {assignment_id} that is valid at {until}")
+
+
+async def revoke_assignment(conn: AsyncConnection, assignment_id: int) -> None:
+    """It was a mistake from its first minute. Errors: `UnknownName`."""
+    if (await conn.execute(QUERIES["revoke_assignment"], (assignment_id,))).rowcount != 1:
+        raise UnknownName(f"no assignment {assignment_id}")
+
+
+async def assignments_of(conn: AsyncConnection, subject_id: UUID) -> list[Assignment]:
+    """All periods of a subject, in the order they were made."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(QUERIES["assignments_of"], (subject_id,))
+        return [Assignment(*row) for row in await cursor.fetchall()]
+
+
+async def _assign(conn: AsyncConnection, parameters: Mapping[str, Any]) -> int:
+    try:
+        async with conn.transaction():
+            return await _number(conn, "assign", parameters)
+    except errors.ExclusionViolation:
+        raise AssignmentOverlap from None
+
+
+async def _number(conn: AsyncConnection, name: str, parameters: Sequence[Any] | Mapping[str, Any]) -> int:
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        row = await (await cursor.execute(QUERIES[name], parameters)).fetchone()
+    assert row is not None
+    number: int = row[0]
+    return number

@@ -1,0 +1,191 @@
+"""The published read side: what other rooms may ask about stored observations.
+
+Every function runs inside the caller's transaction. A subject is joined at read time through the assignments, so a
+reassignment touches no reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncConnection, sql
+from psycopg.rows import tuple_row
+
+from devices.nomenclature import BY_CODE, KINDS
+from devices.observation import Absent, Context
+from devices.units import BY_TERM
+from ingest.named_sql import QUERIES
+
+CHANNEL: Final = "suifang_batch"
+"""NOTIFY channel; the payload is the batch_id."""
+
+_NEAR: Final = timedelta(days=1)
+"""How far an identity time may be from the measured time: the check `observation_identity_near`."""
+
+
+class StoredObservation(msgspec.Struct, frozen=True, kw_only=True):
+    """One row, as reported. values: in slot order of the kind, trailing slots that were never reported are left out;
+    unit: UCUM of the first value; facts: bits of `devices.observation.Fact`; absent: slot → reason."""
+
+    subject_id: UUID | None
+    device_uid: str
+    device_label: str | None
+    device_id: int
+    kind: int
+    concept: str
+    values: tuple[float | None, ...]
+    unit: str
+    measured_at: datetime
+    identity_at: datetime
+    record_no: int
+    facts: int
+    absent: dict[int, Absent]
+    context: Context | None
+    user_slot: int | None
+    session_uid: str | None
+    batch_id: int
+
+
+class Touch(NamedTuple):
+    """One device in a batch and the span of its identity times there."""
+
+    device_id: int
+    first_at: datetime
+    last_at: datetime
+    stored: int
+
+
+class Batch(NamedTuple):
+    """What one transaction of ingest stored."""
+
+    batch_id: int
+    stored_at: datetime
+    touches: tuple[Touch, ...]
+
+
+class DeviceRow(NamedTuple):
+    """A device that a subject has now. battery: percent."""
+
+    uid: str
+    label: str | None
+    concept: str | None
+    last_seen_at: datetime
+    battery: int | None
+    user_slot: int | None
+
+
+async def claim_batch(conn: AsyncConnection) -> Batch | None:
+    """The oldest batch that nobody judged or holds. It stays claimed until the caller's transaction ends."""
+    row = await _one(conn, "claim_batch", None)
+    if row is None:
+        return None
+    touches = await _rows(conn, "touches", (row[0],))
+    return Batch(row[0], row[1], tuple(Touch(*touch) for touch in touches))
+
+
+async def batch_observations(conn: AsyncConnection, batch: Batch) -> list[StoredObservation]:
+    """The rows a batch added, each with its subject or None, by device and measured time."""
+    if not batch.touches:
+        return []
+    parameters = {
+        "devices": [touch.device_id for touch in batch.touches],
+        "first": min(touch.first_at for touch in batch.touches),
+        "last": max(touch.last_at for touch in batch.touches),
+        "batch_id": batch.batch_id,
+    }
+    return [_stored(row) for row in await _rows(conn, "batch_observations", parameters)]
+
+
+async def mark_judged(conn: AsyncConnection, batch_id: int, now: datetime) -> bool:
+    """False: it was judged before, or there is no such batch."""
+    return (await conn.execute(QUERIES["mark_judged"], {"batch_id": batch_id, "now": now})).rowcount == 1
+
+
+async def window(
+    conn: AsyncConnection,
+    subject_id: UUID,
+    *,
+    since: datetime,
+    until: datetime,
+    concepts: Iterable[str] | None = None,
+) -> list[StoredObservation]:
+    """A subject's readings with since ≤ measured_at ≤ until, ascending. concepts: names of `Kind.concept`."""
+    parameters = {
+        "subject_id": subject_id,
+        "since": since,
+        "until": until,
+        "first": since - _NEAR,
+        "last": until + _NEAR,
+        "kinds": None if concepts is None else _kinds(set(concepts)),
+    }
+    return [_stored(row) for row in await _rows(conn, "window", parameters)]
+
+
+async def latest(conn: AsyncConnection, subject_id: UUID, *, since: datetime | None = None) -> list[StoredObservation]:
+    """The newest reading of each concept; `since` bounds the search (faster over years of data)."""
+    first = None if since is None else since - _NEAR
+    parameters = {"subject_id": subject_id, "since": since, "first": first}
+    return [_stored(row) for row in await _rows(conn, "latest", parameters)]
+
+
+async def unassigned(conn: AsyncConnection, *, since: datetime, limit: int = 100) -> list[StoredObservation]:
+    """Readings nobody is bound to, newest first: the pool an operator assigns from."""
+    parameters = {"since": since, "first": since - _NEAR, "limit": limit}
+    return [_stored(row) for row in await _rows(conn, "unassigned", parameters)]
+
+
+async def devices_of(conn: AsyncConnection, subject_id: UUID, now: datetime) -> list[DeviceRow]:
+    """The devices assigned to a subject at `now`."""
+    return [DeviceRow(*row) for row in await _rows(conn, "devices_of", {"subject_id": subject_id, "now": now})]
+
+
+def _kinds(concepts: set[str]) -> list[int]:
+    return [kind.code for kind in KINDS if kind.concept in concepts]
+
+
+async def _rows(conn: AsyncConnection, name: str, parameters: Any) -> list[tuple[Any, ...]]:
+    return await _fetch(conn, QUERIES[name], parameters)
+
+
+async def _one(conn: AsyncConnection, name: str, parameters: Any) -> tuple[Any, ...] | None:
+    found = await _fetch(conn, QUERIES[name], parameters)
+    return found[0] if found else None
+
+
+async def _fetch(conn: AsyncConnection, query: sql.SQL, parameters: Any) -> list[tuple[Any, ...]]:
+    # binary results: a window of thousands of rows costs the client a third of what text does
+    async with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
+        await cursor.execute(query, parameters)
+        return await cursor.fetchall()
+
+
+def _stored(row: Sequence[Any]) -> StoredObservation:
+    subject_id, uid, label, device_id, kind, v0, v1, v2, v3, more, unit, measured_at, identity_at, record_no = row[:14]
+    facts, absent, context, user_slot, session_uid, batch_id = row[14:]
+    values: list[float | None] = [v0, v1, v2, v3, *(more or ())]
+    while len(values) > 1 and values[-1] is None and not absent >> 4 * (len(values) - 1) & 0xF:
+        values.pop()
+    known = BY_CODE.get(kind)
+    return StoredObservation(
+        subject_id=subject_id,
+        device_uid=uid,
+        device_label=label,
+        device_id=device_id,
+        kind=kind,
+        concept=known.concept if known else "",
+        values=tuple(values),
+        unit=BY_TERM[unit].ucum,
+        measured_at=measured_at,
+        identity_at=identity_at,
+        record_no=record_no,
+        facts=facts,
+        absent={slot: Absent(absent >> 4 * slot & 0xF) for slot in range(16) if absent >> 4 * slot & 0xF},
+        context=Context.unpacked(context),
+        user_slot=user_slot,
+        session_uid=session_uid,
+        batch_id=batch_id,
+    )

@@ -1,0 +1,52 @@
+"""Settings of the ingest service: `SUIFANG_INGEST_*` in the environment, unknown keys refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ingest.commit import UnknownDevices
+from ingest.intake import Limits
+
+
+class Settings(BaseSettings):
+    """Built once, in the command line; everything else receives values."""
+
+    model_config = SettingsConfigDict(env_prefix="SUIFANG_INGEST_", frozen=True, extra="forbid")
+
+    database_url: SecretStr
+    broker_host: str = "127.0.0.1"
+    broker_port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    broker_user: str | None = None
+    broker_password: SecretStr | None = None
+    broker_ca_file: str | None = None
+    """A CA file switches TLS on."""
+
+    mqtt_version: Literal["5", "3.1.1"] = "5"
+    client_id: Annotated[str, Field(min_length=1, max_length=64)] = "suifang-ingest"
+    """Names the persistent session: two processes need two ids, and then a shared group."""
+
+    shared_group: str | None = None
+    session_expiry_seconds: PositiveInt = 7 * 86400
+    receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 400
+    """Messages in hand without acknowledgement; the broker keeps the rest."""
+
+    writers: Annotated[int, Field(ge=1, le=16)] = 2
+    batch_observations: PositiveInt = 5000
+    batch_seconds: PositiveFloat = 0.05
+    """A batch that grows while the writer is busy waits this long for more; an idle writer waits not at all."""
+
+    unknown_devices: UnknownDevices = UnknownDevices.STORE
+    future_seconds: PositiveFloat = 300.0
+    ancient_days: PositiveInt = 1096
+    keep_days: PositiveInt | None = None
+    """Retention, checked daily; None keeps everything."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def limits(self) -> Limits:
+        """The time limits as a value."""
+        return Limits(timedelta(seconds=self.future_seconds), timedelta(days=self.ancient_days))
