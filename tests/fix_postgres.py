@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import importlib.util
-import inspect
 import os
 import secrets
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
+from ingest import database as telemetry
+from monitor import database as desk
 from simulators.embedded.database import (
     Server,
     create_database,
@@ -49,25 +45,10 @@ def database_url(postgres_cluster: Server) -> Iterator[str]:
 def _migrated_template(postgres_cluster: Server) -> Iterator[str]:
     name = _fresh_name("template")
     url = create_database(postgres_cluster.url, name)
-    for room in ("ingest.database", "monitor.database"):
-        if importlib.util.find_spec(room) is not None:
-            _migrate(room, url)
+    telemetry.migrate(url)
+    desk.migrate(url)
     yield name
     drop_database(postgres_cluster.url, name)
-
-
-def _migrate(room: str, url: str) -> None:
-    """Call `migrate(url)` of a room, whether it is a coroutine or not, away from any running event loop."""
-    migrate: Any = importlib.import_module(room).migrate
-
-    def work() -> None:
-        if inspect.iscoroutinefunction(migrate):
-            asyncio.run(migrate(url))
-        else:
-            migrate(url)
-
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        pool.submit(work).result()
 
 
 @pytest.fixture
