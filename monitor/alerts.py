@@ -63,7 +63,7 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
 def weigh(finding: Finding, today: date) -> Weight | None:
     """What a finding counts for; None: nothing for the queue (satisfactory, or a mere note)."""
     severity, kind = finding.severity, finding.queue
-    if kind is None or (kind is ItemKind.REGULAR and severity is Severity.ROUTINE):
+    if kind is None or (kind is ItemKind.REGULAR and severity is Severity.ROUTINE and not finding.questionable):
         return None  # the schedule paces regular visits
     if severity in _PRESSING and (finding.late or finding.questionable):
         return Weight(severity=Severity.DUE, kind=ItemKind.TWO_WEEKS, due_on=today, lowered=True)

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import yoyo
 
-from ingest.database import open_pool, wait_for_database
+from ingest.database import connect, open_pool, wait_for_database
 from ingest.errors import DatabaseUnavailable
 
-__all__ = ["migrate", "open_pool", "wait_for_database"]
+__all__ = ["connect", "migrate", "open_pool", "wait_for_database"]
 
 MIGRATION_TABLE: Final = "monitor_migration"
 _MIGRATE_LOCK: Final = 0x5F1D_0002

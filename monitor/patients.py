@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, errors
 from psycopg.rows import TupleRow, dict_row
 
 from ingest.named_sql import load
-from monitor import audit
+from monitor import audit, evaluation_record
 from monitor.access import EVERY_SITE, User, require_clinical
 from monitor.desk import Desk
 from monitor.errors import DuplicateIdentity, NotAllowed, UnknownResident
@@ -37,6 +37,7 @@ __all__ = [
     "residents",
     "reveal",
     "rotate",
+    "rule_resident",
 ]
 
 _SQL: Final = load("monitor", "sql/patients.sql")
@@ -249,6 +250,17 @@ async def reach(conn: AsyncConnection[TupleRow], subject_id: UUID, *, viewer: Us
     if not row["held"]:
         raise NotAllowed("only whoever holds an open item of this person sees how to reach them")
     return _opened(row, desk.keys)
+
+
+def rule_resident(resident: Resident) -> evaluation_record.Resident:
+    """What the rules may know of a resident."""
+    return evaluation_record.Resident(
+        birth_date=resident.birth_date,
+        sex=resident.sex,
+        registers=frozenset(resident.programmes),
+        pregnant=resident.pregnant,
+        lactating=resident.lactating,
+    )
 
 
 def open_name(row: Mapping[str, Any], keys: Keys) -> str:
