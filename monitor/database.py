@@ -11,9 +11,10 @@ import psycopg
 import yoyo
 
 from ingest.database import connect, open_pool, wait_for_database
-from ingest.errors import DatabaseUnavailable
+from ingest.database import require_migrated as require_telemetry
+from ingest.errors import DatabaseUnavailable, NotMigrated
 
-__all__ = ["connect", "migrate", "open_pool", "wait_for_database"]
+__all__ = ["connect", "migrate", "open_pool", "require_migrated", "wait_for_database"]
 
 MIGRATION_TABLE: Final = "monitor_migration"
 _MIGRATE_LOCK: Final = 0x5F1D_0002
@@ -38,3 +39,17 @@ def migrate(url: str) -> None:
             backend.apply_migrations(backend.to_apply(yoyo.read_migrations(str(folder))))
         finally:
             backend.connection.close()
+
+
+async def require_migrated(url: str) -> None:
+    """Errors: `NotMigrated` where a migration of ingest or of the monitor was not applied; `DatabaseUnavailable`."""
+    folder = files("monitor").joinpath("migrations")
+    wanted = {entry.name.removesuffix(".sql") for entry in folder.iterdir() if entry.name.endswith(".sql")}
+    async with await connect(url) as conn:
+        await require_telemetry(conn)
+        try:
+            cursor = await conn.execute("SELECT migration_id FROM monitor_migration")
+        except psycopg.errors.UndefinedTable:
+            raise NotMigrated("schema monitor is missing: run `suifang-monitor migrate`") from None
+        if missing := wanted - {row[0] for row in await cursor.fetchall()}:
+            raise NotMigrated(f"migration {min(missing)} is not applied: run `suifang-monitor migrate`")

@@ -25,7 +25,7 @@ class Desk:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Desk:
-        """ValueError: a key is not the base64 of 32 octets. PackRefused, NoSuchEdition: see `monitor.programme`."""
+        """BadKey: a key is not the base64 of 32 octets. PackRefused, NoSuchEdition: see `monitor.programme`."""
         return cls(Keys.from_settings(settings), settings.zone, chosen_packs(settings))
 
     def pack(self, programme: str) -> Pack | None:

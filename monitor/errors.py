@@ -11,6 +11,10 @@ class MonitorError(Exception):
         super().__init__(self.detail)
 
 
+class BadKey(MonitorError):
+    """A key is the base64 of 32 octets; this one is not."""
+
+
 class UnknownKey(MonitorError):
     """An identity is sealed with a key that this process does not hold."""
 

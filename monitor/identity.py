@@ -20,7 +20,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from monitor.errors import UnknownKey, Unsealable
+from monitor.errors import BadKey, UnknownKey, Unsealable
 
 if TYPE_CHECKING:
     from monitor.settings import Settings
@@ -39,7 +39,7 @@ class Keys:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Keys:
-        """ValueError: a key is not the base64 of 32 octets."""
+        """BadKey: a key is not the base64 of 32 octets."""
         ring = {name: _key(secret.get_secret_value()) for name, secret in settings.identity_keys_retired.items()}
         ring[settings.identity_key_id] = _key(settings.identity_key.get_secret_value())
         return cls(settings.identity_key_id, ring, _key(settings.blind_index_key.get_secret_value()))
@@ -91,7 +91,7 @@ def _key(text: str) -> bytes:
     except binascii.Error:
         key = b""
     if len(key) != _KEY:
-        raise ValueError("a key is the base64 of 32 octets")
+        raise BadKey
     return key
 
 

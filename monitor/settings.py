@@ -12,6 +12,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX: Final = "SUIFANG_MONITOR_"
 
 
+class DatabaseSettings(BaseSettings):
+    """What commands need that only touch the database."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    database_url: SecretStr
+
+
 class Settings(BaseSettings):
     """One frozen value a process. Unknown keys are refused: a misspelt setting must not be a silent default.
 
