@@ -59,12 +59,14 @@ def _sentences(
     concerned = {name for name, fact in pack.facts.items() if fact.concept == pack.condition}
     concerned |= {witness.fact for witness in witnesses}
     for language in languages:
-        measured = measured_text(happened, language, concerned) if "{measured}" in template.zh else ""
-        shown = {name for name in concerned if measured and name in happened.quantities} - {"heart_rate"}
-        evidence = evidence_text(pack, witnesses, language, shown=shown - {"body_temperature"})
+        measured, shown = measured_text(happened, language, concerned)
+        if "{measured}" not in template.zh:
+            measured, shown = "", frozenset()
+        evidence = evidence_text(pack, witnesses, language, shown=shown)
         comma = ("，" if language == "zh" else ", ") if measured and evidence else ""
-        before = "" if past.previous is None else measured_text(past.previous, language, concerned)
-        before = "" if past.previous is None else f"{past.previous.on.isoformat()} {before}".strip()
+        before = ""
+        if past.previous is not None:
+            before = f"{past.previous.on.isoformat()} {measured_text(past.previous, language, concerned)[0]}".strip()
         place = happened.place if language == "zh" or not happened.place else f" at {happened.place}"
         values[language] = {
             "when": when_text(happened.on, happened.at),

@@ -19,6 +19,7 @@ def facts_of(pack: Pack, resident: Resident, record: Record) -> dict[str, Fact]:
     facts: dict[str, Fact] = {name: m for name, m in record.quantities.items() if name not in impossible}
     facts["age"] = None if age is None else Measured(Decimal(age), "a")
     facts |= {name: record.choices.get(name) for name in CHOICES}
+    facts["diagnosis"] = record.choices.get("diagnosis") or ""  # no diagnosis is known to be none, not unknown
     facts |= {name: record.flags.get(name, False) for name in FLAGS}
     facts["pregnant"] = _either(record.flags.get("pregnant"), resident.pregnant)
     facts["lactating"] = _either(record.flags.get("lactating"), resident.lactating)

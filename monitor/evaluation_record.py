@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
@@ -98,6 +98,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     concept: of a reading, as in `devices.nomenclature`.  mode: 1 clinic, 2 home, 3 telephone.
     quantities: by fact name (sbp, dbp, glucose, heart_rate, body_temperature).  flags: None is "unknown".
     signs: emergency signs as named by the reporter.  symptoms: the form's codes.  visit_class: as signed, 1–4.
+    averaged: how many readings of a session the numbers are the mean of.  reference: the caller's key to find it again.
     """
 
     kind: RecordKind
@@ -114,6 +115,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     symptom_severity: str | None = None
     visit_class: int | None = None
     questionable: bool = False
+    averaged: int = 1
     place: str = ""
     source: str = ""
     reference: str = ""
@@ -135,7 +137,7 @@ def _moment(record: Record) -> tuple[str, str, str]:
         record.visit_class,
         record.reference,
     )
-    return record.on.isoformat(), record.at.isoformat() if record.at else "", repr(content)
+    return record.on.isoformat(), record.at.astimezone(UTC).isoformat() if record.at else "", repr(content)
 
 
 _SINGLE: Final[dict[str, int]] = {

@@ -46,6 +46,9 @@ class NoSuchEdition(Exception):
     """No pack of this edition is installed."""
 
 
+_SCALARS: Final = yaml.SafeLoader("")
+"""Only its constructors are used: the text was parsed by `yaml.compose`."""
+
 _Path = tuple[str | int, ...]
 _Marks = dict[_Path, tuple[int, int]]
 
@@ -106,11 +109,7 @@ def _plain(node: yaml.Node, path: _Path, marks: _Marks, doubled: list[Problem], 
         return [_plain(item, (*path, i), marks, doubled, name) for i, item in enumerate(node.value)]
     if node.tag == "tag:yaml.org,2002:float":
         return Decimal(node.value)
-    loader = yaml.SafeLoader("")
-    try:
-        return loader.construct_object(node)
-    finally:
-        loader.dispose()
+    return _SCALARS.construct_object(node)
 
 
 def _validation_problems(error: ValidationError, marks: _Marks, name: str) -> Iterator[Problem]:

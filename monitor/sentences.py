@@ -49,6 +49,7 @@ _SAID_OTHERWISE: Final = frozenset(
 )
 """Facts that the template says in its own words."""
 
+_MEAN: Final[dict[str, str]] = {"zh": "（{n} 次平均）", "en": " (mean of {n})"}
 _LATE: Final[dict[Language, str]] = {
     "zh": "迟到的读数：{measured}测，{received}才收到，已补评，不为过去呼叫。",
     "en": " Late reading: measured {measured}, received {received}; judged, nobody paged for the past.",
@@ -122,7 +123,8 @@ def line_text(witness: Witness, language: Language) -> str:
         return f"{words} {number_text(witness.limit, reported)} {unit}"
     limit = number_text(witness.limit, reported, against=witness.measured.number)
     origin = f"{number_text(printed.value, printed.unit)} {unit_text(printed.unit, language)}"
-    return f"{words} {limit} {unit}（{origin} {_CONVERTED[language].get(reported, '')}）"
+    how = f"{origin} {_CONVERTED[language].get(reported, '')}"
+    return f"{words} {limit} {unit}" + (f"（{how}）" if language == "zh" else f" ({how})")
 
 
 def _beyond_text(beyond: OutOfRange, language: Language) -> str:
@@ -133,17 +135,24 @@ def _beyond_text(beyond: OutOfRange, language: Language) -> str:
     return f'the meter showed "{beyond}", {side} its range, handled as an emergency'
 
 
-def measured_text(record: Record, language: Language, facts: Collection[str]) -> str:
-    """The numbers of a record among `facts` as a nurse would say them: 血压 150/95 mmHg, 血糖 7.8 mmol/L（空腹）."""
+def measured_text(record: Record, language: Language, facts: Collection[str]) -> tuple[str, frozenset[str]]:
+    """The numbers of a record among `facts` as a nurse would say them, and the facts said.
+
+    血压 150/95 mmHg, 血糖 7.8 mmol/L（空腹）; a session's mean says of how many.
+    """
     parts: list[str] = []
+    said: set[str] = set()
     glucose = record.quantities.get("glucose")
     if "glucose" in facts and glucose and glucose.number is not None:
         parts.append(_glucose_text(glucose, record.choices.get("glucose_context"), language))
+        said.add("glucose")
     sbp, dbp = record.quantities.get("sbp"), record.quantities.get("dbp")
     if {"sbp", "dbp"} & set(facts) and sbp and dbp and sbp.number is not None and dbp.number is not None:
         pair = f"{number_text(sbp.number, sbp.unit)}/{number_text(dbp.number, dbp.unit)}"
-        parts.append(f"{'血压' if language == 'zh' else 'BP'} {pair} {unit_text(sbp.unit, language)}")
-    return ("、" if language == "zh" else ", ").join(parts)
+        mean = "" if record.averaged == 1 else _MEAN[language].format(n=record.averaged)
+        parts.append(f"{'血压' if language == 'zh' else 'BP'} {pair} {unit_text(sbp.unit, language)}{mean}")
+        said |= {"sbp", "dbp"}
+    return ("、" if language == "zh" else ", ").join(parts), frozenset(said)
 
 
 def _glucose_text(glucose: Measured, context: str | None, language: Language) -> str:
