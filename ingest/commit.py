@@ -132,7 +132,9 @@ async def store(
         duplicate = sum(tally.duplicate for tally in tallies)
         refused = sum(len(tally.refused) for tally in tallies)
         async with conn.pipeline():
-            await quarantine.keep(conn, [refusal for tally in tallies for refusal in tally.refusals or ()])
+            await quarantine.keep(
+                conn, [] if not accounted else [refusal for tally in tallies for refusal in tally.refusals or ()]
+            )
             if stored:
                 await conn.execute(
                     QUERIES["add_batch"],

@@ -104,6 +104,7 @@ class Consumer:
             client.tls_set(ca_certs=self._address.ca_file)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         return client
 
@@ -156,13 +157,26 @@ class Consumer:
         allowed = getattr(properties, "ReceiveMaximum", None) if properties is not None else None
         if allowed is not None:
             client.max_inflight_messages_set(min(_OUT_IN_FLIGHT, allowed))
-        log.info("broker connected", session_present=flags.session_present)
+        log.debug("broker accepts the connection", session_present=flags.session_present)
         group = f"$share/{self._session.shared_group}/" if self._session.shared_group else ""
         filters = [f"{group}{every(Leaf.OBSERVATIONS)}", f"{group}{every(Leaf.STATUS)}"]
         if self._session.version == "5":
             client.subscribe([(name, SubscribeOptions(qos=_QOS)) for name in filters])
         else:
             client.subscribe([(name, _QOS) for name in filters])
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _userdata: object,
+        _packet: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        if refused := [str(reason) for reason in reasons if reason.is_failure]:
+            log.error("broker refuses the subscription", reasons=refused)
+            return
+        log.info("broker connected", host=self._address.host, port=self._address.port)
         self._tell(self.connected.set)
 
     def _on_disconnect(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import structlog
 import yoyo
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
@@ -23,7 +23,10 @@ from ingest import timescale
 from ingest.errors import DatabaseUnavailable, NotMigrated
 from ingest.named_sql import QUERIES
 
-MIGRATION_TABLE: Final = "telemetry_migration"
+SCHEMA: Final = "telemetry"
+MIGRATION_TABLE: Final = "migration"
+"""In the schema, like yoyo's own log: rooms that share a database must not share yoyo's tables."""
+
 _MIGRATE_LOCK: Final = 0x5F1D_0001
 """Advisory lock key: two processes that migrate at once take turns, and a killed one leaves nothing behind."""
 
@@ -46,6 +49,7 @@ def migrate(url: str) -> None:
     with guard:
         guard.execute("SELECT pg_advisory_lock(%s)", (_MIGRATE_LOCK,))
         timescale.ensure_extension(guard)
+        guard.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
         _apply(url)
         with guard.transaction():
             timescale.ensure_hypertable(guard)
@@ -54,7 +58,8 @@ def migrate(url: str) -> None:
 
 def _apply(url: str) -> None:
     parts = urlsplit(url)
-    address = urlunsplit(parts._replace(scheme="postgresql+psycopg"))
+    query = "&".join(filter(None, (parts.query, f"schema={SCHEMA}")))
+    address = urlunsplit(parts._replace(scheme="postgresql+psycopg", query=query))
     logging.getLogger("yoyo").setLevel(logging.WARNING)
     with warnings.catch_warnings(), as_file(files("ingest").joinpath("migrations")) as folder:
         warnings.simplefilter("ignore")

@@ -1,9 +1,8 @@
 -- The telemetry schema: readings belong to devices; an assignment joins them to a pseudonymous subject at read time.
 -- depends:
 
-CREATE EXTENSION IF NOT EXISTS btree_gist;
-
-CREATE SCHEMA telemetry;
+CREATE SCHEMA IF NOT EXISTS telemetry;
+CREATE EXTENSION IF NOT EXISTS btree_gist SCHEMA public;
 
 CREATE TABLE telemetry.source (              -- who pushes: a gateway, a kiosk, a vendor; one broker credential each
   source_id     int GENERATED ALWAYS AS IDENTITY CONSTRAINT source_pkey PRIMARY KEY,

@@ -1,7 +1,7 @@
 -- The queries of ingest, by name. Times that come as microseconds count from 2000-01-01 UTC, PostgreSQL's own epoch.
 
 -- name: applied_migrations
-SELECT migration_id FROM telemetry_migration;
+SELECT migration_id FROM telemetry.migration;
 
 -- name: timescale_offered
 -- the extension's files are there and its loader is preloaded (creating it without ends the session)
