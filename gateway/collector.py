@@ -103,10 +103,13 @@ class Collector:
             await asyncio.wait({stopped}, timeout=1.0)
             return
         scan = asyncio.ensure_future(self._radio.discover(self._is_due, self._scan_s))
-        await asyncio.wait({scan, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if not scan.done():
-            scan.cancel()
-            await asyncio.wait({scan})
+        try:
+            await asyncio.wait({scan, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not scan.done():
+                scan.cancel()
+                await asyncio.wait({scan})
+        if scan.cancelled():
             return
         discovery = scan.result()
         if discovery is None:
@@ -116,8 +119,10 @@ class Collector:
         self._talking[discovery.address] = session
         # the adapter does one thing at a time: no scan while a connection is being made
         waiting = asyncio.ensure_future(connected.wait())
-        await asyncio.wait({session, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        try:
+            await asyncio.wait({session, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
 
     async def _drain(self) -> None:
         """What a session cut short has not committed, the device has not been told: it comes again."""

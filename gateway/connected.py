@@ -190,17 +190,16 @@ class ConnectedDevice:
 
     async def quiet(self, idle_s: float) -> None:
         """Return when the link is closed, the outbox has failed, or nothing was heard for `idle_s`."""
-        closed = asyncio.ensure_future(self.link.closed.wait())
-        try:
-            while not self.link.closed.is_set() and self.failure is None:
-                self.heard.clear()
-                heard = asyncio.ensure_future(self.heard.wait())
-                done, _ = await asyncio.wait({closed, heard}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
-                heard.cancel()
-                if not done:
-                    return
-        finally:
-            closed.cancel()
+        while not self.link.closed.is_set() and self.failure is None:
+            self.heard.clear()
+            waits = {asyncio.ensure_future(event.wait()) for event in (self.link.closed, self.heard)}
+            try:
+                done, _ = await asyncio.wait(waits, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+            if not done:
+                return
 
     def sheet(self, outcome: str) -> Sheet:
         """For the roster."""

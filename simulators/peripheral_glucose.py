@@ -155,6 +155,9 @@ class GlucoseMeter(Peripheral):
             answer = response(value[0] if value else 0, ResponseCode.INVALID_OPERAND)
         await self.bumble.indicate_subscriber(connection, self._sending["2A52"], answer.encode())
         self._running = None
+        if sent and request.operator == Operator.GREATER_OR_EQUAL:
+            # who asks from a number on has what comes before it
+            sent = [record for record in self.kept if record.record_no < sent[0].record_no] + sent
         for record in sent:
             self.acknowledged(record)
         if sent and not self.pending:

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fix_broker", "tests.fix_browser", "tests.fix_postgres"]
+pytest_plugins = ["tests.fix_bluetooth", "tests.fix_broker", "tests.fix_browser", "tests.fix_monitor", "tests.fix_postgres"]
