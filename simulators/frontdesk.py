@@ -13,8 +13,9 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from devices.clock import IDENTITY_ZONE
 from ingest import assignments
-from monitor import patients
+from monitor import patients, visits
 from monitor.identity import Keys
 from simulators.cohort import SITES, OwnedDevice, Person, kiosk_cuff
 
@@ -45,6 +46,44 @@ async def open_records(
         )
         subjects[person.key] = await patients.add(conn, new, keys=keys, by=_BY, now=now)
     return subjects
+
+
+async def keep_visits(
+    conn: AsyncConnection[TupleRow],
+    people: Sequence[Person],
+    subjects: dict[str, UUID],
+    *,
+    edition: str,
+    now: datetime,
+) -> None:
+    """Import the visits that lie behind, oldest first; each at ten in the morning, UTC+8, of its day."""
+    for person in people:
+        for visit in sorted(person.visits, key=lambda each: -each.days_ago):
+            day = now.astimezone(IDENTITY_ZONE).date() - timedelta(days=visit.days_ago)
+            observed = {
+                "sbp": visit.systolic,
+                "dbp": visit.diastolic,
+                "glucose": visit.fasting_glucose,
+                "glucose_context": "fasting" if visit.fasting_glucose is not None else None,
+                "adverse_reaction": False,
+                "reaction_hard_to_control": False,
+                "complication": "none",
+            }
+            await visits.record_visit(
+                conn,
+                visits.NewVisit(
+                    subject_id=subjects[person.key],
+                    programme=visit.programme,
+                    edition=edition,
+                    visited_at=datetime(day.year, day.month, day.day, 10, tzinfo=IDENTITY_ZONE),
+                    mode=1 if visit.face_to_face else 3,
+                    classification=visit.classification,
+                    observed={name: value for name, value in observed.items() if value is not None},
+                    next_on=day + timedelta(days=visit.next_in_days),
+                ),
+                user=None,
+                now=now,
+            )
 
 
 async def hand_out_devices(

@@ -45,7 +45,7 @@ REFUSAL: Final[dict[Flaw, Reason]] = {
 
 
 class Alarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True):
-    """An alert that must exist: what it is about (a concept of `devices.nomenclature`), and its section of the queue."""
+    """An alert that must exist: about what (a concept of `devices.nomenclature`), in which section of the queue."""
 
     condition: str
     grade: Annotated[str, Meta(pattern="^(emergency|worsening|two_weeks|screening|regular)$")]

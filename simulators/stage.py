@@ -23,7 +23,7 @@ from simulators.fleet import Kiosk
 from simulators.physiology import Body
 from simulators.scenario import REFUSAL, Flaw, Scenario
 from simulators.timeline import Act, Reading
-from simulators.truth import Fate, Ledger, Made, made
+from simulators.truth import Fate, Ledger, made
 
 if TYPE_CHECKING:
     from simulators.chain import Chain
@@ -125,49 +125,21 @@ class Stage:
 
     async def _perform(self, act: Act) -> None:
         now = datetime.now(UTC)
-        if act.injection is not None and act.injected is not None:
-            reading = timeline.injected(act.injection, act.injected)
+        reading = timeline.shown(act, self._bodies[act.person.key], now.astimezone(ZONE))
+        if act.injection is not None:
             self._tell(now, f"{act.person.key} {act.injection.says}")
-        else:
-            reading = timeline.ordinary(
-                self._bodies[act.person.key], act.device.concept, now.astimezone(ZONE), act.ordinal
-            )
         peripheral = self.chain.peripherals.get(act.device.uid)
         if peripheral is not None:
             self._measure(peripheral, act, reading, now)
         else:
             await self._push(act, reading, now)
 
-    def _measure(self, peripheral: Peripheral, act: Act, reading: Reading, now: datetime) -> None:
-        from simulators.peripheral import Measurement  # noqa: PLC0415 - Bumble loads only where there is a radio
+    def _measure(self, device: Peripheral, act: Act, reading: Reading, now: datetime) -> None:
+        from simulators import neighbourhood  # noqa: PLC0415 - Bumble loads only where there is a radio
 
-        kind, unit = timeline.KINDS[reading.concept]
-        (kept,) = peripheral.keep(
-            Measurement(
-                kind=kind,
-                values=reading.values,
-                unit=unit,
-                taken_at=now,
-                facts=frozenset(reading.facts),
-                context=reading.context,
-            )
-        )
-        self.ledger.write(
-            Made(
-                uid=act.device.uid,
-                kind=kind,
-                values=reading.values,
-                made_at=now,
-                measured_at=now,
-                device_at=kept.device_at,
-                record_no=kept.record_no,
-                person=act.person.key,
-                route="ble",
-                injection=act.injection.id if act.injection else "",
-            )
-        )
+        self.ledger.write(neighbourhood.keep(device, act, reading, now))
         again = act.injected.deliveries - 1 if act.injected else 0
-        task = asyncio.create_task(_deliver(peripheral, again), name=f"deliver {act.device.uid}")
+        task = asyncio.create_task(neighbourhood.deliver(device, again), name=f"deliver {act.device.uid}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -210,13 +182,6 @@ class Stage:
     def _tell(self, now: datetime, text: str) -> None:
         self.happened.append((now, text))
         self.on_event(text)
-
-
-async def _deliver(peripheral: Peripheral, again: int) -> None:
-    await peripheral.offer()
-    for _ in range(again):
-        peripheral.sends_again = 1
-        await peripheral.offer()
 
 
 def _message(observation: Observation, now: datetime) -> bytes:

@@ -89,6 +89,13 @@ def injected(injection: Injection, reading: Injected) -> Reading:
     return Reading(injection.measures, reading.values, reading.facts, reading.absent, context)
 
 
+def shown(act: Act, body: Body, local: datetime) -> Reading:
+    """What the instrument of an act shows: the injection's reading, else the body's at this wall-clock moment."""
+    if act.injection is not None and act.injected is not None:
+        return injected(act.injection, act.injected)
+    return ordinary(body, act.device.concept, local, act.ordinal)
+
+
 def observe(
     reading: Reading, device: OwnedDevice, at: datetime, *, record_no: int, session: str | None = None
 ) -> Observation:
