@@ -1,0 +1,1 @@
+"""The nurse's desk: the web side of the monitor, rendered on the server."""

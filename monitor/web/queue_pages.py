@@ -1,0 +1,228 @@
+"""The queue: the page, its rows as a fragment for live refreshing, and what every other page shows of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+
+from monitor import queue as work
+from monitor.queue import Item
+from monitor.severity import KIND_ORDER, ItemKind, Severity
+from monitor.web import wording
+from monitor.web.item_view import pane_values
+from monitor.web.queue_rows import MARKS, Row, row_of, sections_of
+from monitor.web.texts import Texts
+from monitor.web.viewing import Looking, SignedIn, render, see_other
+
+router = APIRouter()
+FIRST_ROWS: Final = 30
+DUE_KINDS: Final = frozenset({ItemKind.REFERRAL_CHECK.value, ItemKind.TWO_WEEKS.value})
+_CHIPS: Final = (
+    ("all", None, None),
+    ("emergency", Severity.EMERGENCY, {ItemKind.EMERGENCY.value}),
+    ("worsening", Severity.WORSENING, {ItemKind.WORSENING.value}),
+    ("due", Severity.DUE, DUE_KINDS),
+    ("screening", None, {ItemKind.SCREENING.value}),
+    ("regular", None, {ItemKind.REGULAR.value}),
+    ("technical", None, {ItemKind.TECHNICAL.value}),
+)
+KEYS: Final = (
+    (("J", "K", "↓", "↑"), "move"),
+    (("Enter",), "open"),
+    (("Esc",), "back"),
+    (("C",), "claim_again"),
+    (("N",), "next"),
+    (("T",), "call"),
+    (("A",), "acknowledge"),
+    (("E",), "close_item"),
+    (("1", "…", "9", "0"), "digits"),
+    (("R",), "newer"),
+    (("F",), "filter"),
+    (("/",), "find"),
+    (("G", "Q"), "go_queue"),
+    (("G", "R"), "go_residents"),
+    (("F2",), "take"),
+    (("?",), "all_keys"),
+)
+SHOWN_KEYS: Final = (
+    (("J", "K"), "move"),
+    (("Enter",), "open"),
+    (("C",), "claim"),
+    (("N",), "next"),
+    (("T",), "call_short"),
+    (("E",), "close_short"),
+    (("F",), "filter"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One filter of the queue: a link with its count."""
+
+    name: str
+    href: str
+    word: str
+    n: int
+    css: str
+    icon: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """The oldest unclaimed emergency, as other pages show it."""
+
+    id: int
+    name: str
+    simulated: bool
+    sentence: str
+    since: str
+    wait: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What of the queue is shown. `kind`: a section, `due` for the two dated ones, empty for all."""
+
+    kind: str
+    mine: bool
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is left out."""
+        return bool(self.kind) or self.mine
+
+    def keeps(self, item: Item) -> bool:
+        """Whether an item passes."""
+        return not self.kind or item.kind == self.kind or (self.kind == "due" and item.kind in DUE_KINDS)
+
+    @property
+    def query(self) -> str:
+        """As the address carries it."""
+        values = {"kind": self.kind} if self.kind else {}
+        values |= {"mine": "1"} if self.mine else {}
+        return f"?{urlencode(values)}" if values else ""
+
+
+@router.get("/")
+async def front() -> Response:
+    """The desk begins at the queue."""
+    return see_other("/queue")
+
+
+@router.get("/queue")
+async def queue_page(looking: SignedIn, kind: str = "", mine: str = "", item: int = 0) -> HTMLResponse:
+    """The queue with the pane of one item: the one asked for, else the first."""
+    chosen = _filter(kind, mine)
+    values = await _rows(looking, chosen, item)
+    viewing = looking.viewing
+    detail = {}
+    if values["selected"]:
+        detail = await pane_values(looking, values["selected"]) or {}
+    t, counts = viewing.t, values["counts"]
+    page = await frame(looking, "mine" if chosen.mine else "queue", values["unclaimed"], strip=False)
+    return render(
+        looking.shared,
+        viewing,
+        "queue.html",
+        **({"detail": None, "alone": False} | detail | page | values),
+        chips=_chips(counts, chosen, t),
+        query=chosen.query,
+        filtered=chosen.active,
+        shown_keys=[(names, t(f"keys.{key}")) for names, key in SHOWN_KEYS],
+        printed_at=wording.moment(viewing.now, viewing.now, viewing.zone, t),
+    )
+
+
+@router.get("/queue/items")
+async def queue_items(looking: SignedIn, kind: str = "", mine: str = "", item: int = 0) -> HTMLResponse:
+    """The sections alone, with the counts in `X-Counts`: what the page's script compares with its rows."""
+    values = await _rows(looking, _filter(kind, mine), item)
+    answer = render(looking.shared, looking.viewing, "_rows.html", **values)
+    answer.headers["X-Counts"] = json.dumps(values["counts"] | {"unclaimed": values["unclaimed"]})
+    return answer
+
+
+@router.get("/strip")
+async def emergency_strip(looking: SignedIn) -> HTMLResponse:
+    """The emergency strip of pages that are not the queue; empty when somebody has every emergency."""
+    values = await frame(looking, "", None)
+    answer = render(looking.shared, looking.viewing, "_strip.html", **values)
+    answer.headers["X-Counts"] = json.dumps({"unclaimed": values["unclaimed"]})
+    return answer
+
+
+async def frame(
+    looking: Looking, here: str, unclaimed: int | None, *, strip: bool = True, except_subject: object = None
+) -> dict[str, Any]:
+    """What every page shows around its own content: count and strip of unclaimed emergencies, keys, script words.
+
+    `except_subject`: a resident whose own page needs no strip about them.
+    """
+    viewing, t = looking.viewing, looking.viewing.t
+    shown: list[Item] = []
+    if strip or unclaimed is None:
+        found = await work.queue(
+            looking.conn,
+            viewer=looking.user,
+            desk=looking.shared.desk,
+            now=viewing.now,
+            kind=ItemKind.EMERGENCY.value,
+        )
+        waiting = [item for item in found.items if item.holder_id is None]
+        unclaimed = len(waiting)
+        shown = [item for item in waiting if item.state == "open" and item.subject_id != except_subject]
+    first = row_of(shown[0], viewing) if shown else None
+    return {
+        "here": here,
+        "unclaimed": unclaimed,
+        "words": json.dumps(t.below("js"), ensure_ascii=False),
+        "keys": [(names, t(f"keys.{key}")) for names, key in KEYS],
+        "strip": first and Strip(first.id, first.name, first.simulated, first.plain, first.since, first.wait),
+        "strip_more": max(0, len(shown) - 1),
+    }
+
+
+def _filter(kind: str, mine: str) -> Filter:
+    return Filter(kind if kind in {*KIND_ORDER, "due"} else "", mine == "1")
+
+
+async def _rows(looking: Looking, chosen: Filter, wanted: int) -> dict[str, Any]:
+    viewing = looking.viewing
+    found = await work.queue(
+        looking.conn, viewer=looking.user, desk=looking.shared.desk, now=viewing.now, mine=chosen.mine
+    )
+    rows: Sequence[Row] = [row_of(item, viewing) for item in found.items if chosen.keeps(item)]
+    sections = sections_of(rows, found.counts, viewing.t, at_most=None if chosen.active else FIRST_ROWS)
+    shown = [row.id for section in sections for row in section.rows]
+    unclaimed = sum(1 for i in found.items if i.kind == ItemKind.EMERGENCY and i.holder_id is None)
+    if chosen.mine:
+        everything = await frame(looking, "", None)
+        unclaimed = everything["unclaimed"]
+    return {
+        "sections": sections,
+        "counts": found.counts | {"due": sum(found.counts.get(kind, 0) for kind in DUE_KINDS)},
+        "unclaimed": unclaimed,
+        "shown": len(shown),
+        "selected": wanted if wanted in shown else (shown[0] if shown else 0),
+    }
+
+
+def _chips(counts: dict[str, int], chosen: Filter, t: Texts) -> list[Chip]:
+    found = []
+    for name, severity, kinds in _CHIPS:
+        n = counts["all"] if kinds is None else sum(counts.get(kind, 0) for kind in kinds)
+        if name in {"screening", "technical"} and not n and chosen.kind != name:
+            continue
+        css, icon = MARKS[severity] if severity else ("", "")
+        word = t("queue.all") if kinds is None else t(f"kind.{name}.word")
+        current = not chosen.active if kinds is None else chosen.kind == name
+        found.append(Chip(name, "/queue" if kinds is None else f"/queue?kind={name}", word, n, css, icon, current))
+    found.append(Chip("mine", "/queue?mine=1", t("queue.mine"), counts["mine"], "", "", chosen.mine))
+    return found
