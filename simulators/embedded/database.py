@@ -46,6 +46,8 @@ def database(
     say = announce or to_stderr()
     if url := os.environ.get("DATABASE_URL"):
         shown = urlsplit(url)
+        if shown.scheme not in {"postgresql", "postgres"}:
+            raise NoDatabase("DATABASE_URL is set, but not to a postgresql:// address")
         say(f"using the database server of DATABASE_URL ({shown.hostname or 'local'}:{shown.port or 5432})")
         yield Server("DATABASE_URL", url, None)
         return

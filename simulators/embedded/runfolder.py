@@ -7,6 +7,7 @@ process id into `server.pid`; whoever comes next ends servers and removes folder
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from simulators.embedded.errors import NotStarted
 from simulators.embedded.unprivileged import give, require_reachable
 
 _PID_FILE = "server.pid"
@@ -39,10 +41,16 @@ def remember(folder: Path, pid: int) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listens on now.
+
+    Below the range that outgoing connections take theirs from: a client that keeps trying a stopped server's port could
+    otherwise be given that very port, connect to itself, and keep the server from coming back.
+    """
+    for port in random.sample(range(20000, 32768), 200):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise NotStarted("no TCP port between 20000 and 32767 is free")
 
 
 def children(pid: int) -> list[int]:

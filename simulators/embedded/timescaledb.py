@@ -47,6 +47,8 @@ TIMESCALE_OPTIONS: Final[Mapping[str, str]] = {
     # this edition has no user jobs; a scheduler per database would only keep databases from being copied or dropped
     "timescaledb.max_background_workers": "0",
 }
+_LONGEST_SOCKET_FOLDER: Final = 80
+"""Octets: the path of a socket, with its own name, ends at 107."""
 _ZONES: Final = Path("/usr/share/zoneinfo")
 
 
@@ -133,8 +135,10 @@ class Cluster:
             "".join(f"{key} = '{value}'\n" for key, value in settings.items()), encoding="utf-8"
         )
         give(data / "suifang.conf", 0o600)
-        # a socket's path ends at 107 bytes, so it never lies below a checkout
-        self._sockets = Path(tempfile.mkdtemp(prefix="sf-"))
+        self._sockets = self._folder / "socket"
+        if len(bytes(self._sockets)) > _LONGEST_SOCKET_FOLDER:
+            self._sockets = Path(tempfile.mkdtemp(prefix="sf-"))
+        self._sockets.mkdir(exist_ok=True)
         give(self._sockets)
         command: Command = [programs.path("postgres"), "-D", data, "-p", str(self.port), "-k", self._sockets]
         with (self._folder / "server.log").open("ab") as log:

@@ -97,8 +97,9 @@ def cache_folder() -> Path:
     uid = os.geteuid()
     shared = Path(f"/var/tmp/suifang-{uid}")  # noqa: S108 - survives a reboot; its owner is checked below
     chosen = os.environ.get("SUIFANG_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for folder in [Path(chosen).absolute()] if chosen else [shared] if uid == 0 else [home / "suifang", shared]:
+    # root's own ~/.cache is closed to the user that root's servers run as
+    usual = Path("/var/cache") if uid == 0 else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for folder in [Path(chosen).absolute()] if chosen else [usual / "suifang", shared]:
         try:
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         except OSError:

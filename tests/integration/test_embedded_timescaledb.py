@@ -16,7 +16,7 @@ import pytest
 from simulators.embedded import runfolder
 from simulators.embedded.announce import silent
 from simulators.embedded.database import Server, create_database, database, drop_database
-from simulators.embedded.errors import NotStarted
+from simulators.embedded.errors import NoDatabase, NotStarted
 from simulators.embedded.timescaledb import Cluster
 from simulators.embedded.tree import cache_folder
 
@@ -131,6 +131,12 @@ def test_an_announced_foreign_server_goes_first(postgres_cluster: Server, monkey
     with database(announce=said.append) as server:
         assert server == Server("DATABASE_URL", postgres_cluster.url, None)
     assert "DATABASE_URL" in said[0]
+
+
+def test_an_address_of_another_kind_of_database_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "mysql://elsewhere/shop")
+    with pytest.raises(NoDatabase, match="postgresql://"), database(announce=silent):
+        pass
 
 
 def test_each_test_has_a_database_of_its_own(database_url: str, postgres_cluster: Server) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,12 @@ def test_a_folder_the_servers_user_cannot_enter_is_named(tmp_path: Path) -> None
     closed.chmod(0o700)
     with pytest.raises(FolderClosed, match=r"is closed to .*SUIFANG_CACHE"):
         require_reachable(closed / "inner")
+
+
+def test_nothing_but_the_standard_library_is_needed() -> None:
+    root = Path(tree.__file__).parents[2]
+    names = ", ".join(f"simulators.embedded.{path.stem}" for path in Path(tree.__file__).parent.glob("[a-z]*.py"))
+    # -S: without the site-packages of this environment
+    script = f"import sys; sys.path.insert(0, {str(root)!r}); import {names}"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", script], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
