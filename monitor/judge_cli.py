@@ -58,7 +58,7 @@ def _answer(line: str, number: int, packs: tuple[Pack, ...]) -> dict[str, Any] |
             case_id = data.get("id")
             if data.get("kind") == "header" or case_id == "HEADER":
                 return None
-            if "programme" in data and _pack_for(packs, data["programme"]) is None:
+            if isinstance(data.get("programme"), str) and _pack_for(packs, data["programme"]) is None:
                 return _no_pack(data)
         return judge_case(parse_case(data), packs, data)
     except json.JSONDecodeError as error:

@@ -8,7 +8,7 @@ read as exact decimals, as printed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -46,8 +46,7 @@ class NoSuchEdition(Exception):
     """No pack of this edition is installed."""
 
 
-_SCALARS: Final = yaml.SafeLoader("")
-"""Only its constructors are used: the text was parsed by `yaml.compose`."""
+_DEEPEST: Final = 30
 
 _Path = tuple[str | int, ...]
 _Marks = dict[_Path, tuple[int, int]]
@@ -78,11 +77,11 @@ def parse_pack(text: str, name: str) -> Pack:
         raise PackRefused([Problem(name, line, column, f"not YAML: {error.problem}")]) from error
     if node is None:
         raise PackRefused([Problem(name, 1, 1, "the file is empty")])
-    marks: _Marks = {}
-    doubled: list[Problem] = []
-    data = _plain(node, (), marks, doubled, name)
-    if doubled:
-        raise PackRefused(doubled)
+    reading = _Reading(name)
+    data = reading.plain(node, ())
+    marks = reading.marks
+    if reading.problems:
+        raise PackRefused(reading.problems)
     try:
         pack = Pack.model_validate(data)
     except ValidationError as error:
@@ -93,23 +92,48 @@ def parse_pack(text: str, name: str) -> Pack:
     return pack
 
 
-def _plain(node: yaml.Node, path: _Path, marks: _Marks, doubled: list[Problem], name: str) -> Any:
-    marks.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
-    if isinstance(node, yaml.MappingNode):
+class _Reading:
+    """YAML nodes to plain values, keeping where each stood and what could not be read."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.marks: _Marks = {}
+        self.problems: list[Problem] = []
+        self._scalars = yaml.SafeLoader("")  # only its constructors are used
+
+    def plain(self, node: yaml.Node, path: _Path) -> Any:
+        self.marks.setdefault(path, _place(node))
+        if len(path) > _DEEPEST:
+            self.problems.append(Problem(self.name, *_place(node), "nested too deep: an alias to itself?"))
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.plain(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            if node.tag == "tag:yaml.org,2002:float":
+                return Decimal(node.value)
+            return self._scalars.construct_object(node)
+        except (yaml.MarkedYAMLError, ValueError, InvalidOperation):
+            self.problems.append(Problem(self.name, *_place(node), f"{node.value!r} cannot be read"))
+            return None
+
+    def _mapping(self, node: yaml.MappingNode, path: _Path) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = str(key_node.value)
-            place = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key in result:
-                doubled.append(Problem(name, *place, f"{key} stands twice"))
-            marks[(*path, key)] = place
-            result[key] = _plain(value_node, (*path, key), marks, doubled, name)
+                self.problems.append(Problem(self.name, *_place(key_node), f"{key} stands twice"))
+            self.marks[(*path, key)] = _place(key_node)
+            result[key] = self.plain(value_node, (*path, key))
         return result
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*path, i), marks, doubled, name) for i, item in enumerate(node.value)]
-    if node.tag == "tag:yaml.org,2002:float":
-        return Decimal(node.value)
-    return _SCALARS.construct_object(node)
+
+
+def _place(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
 
 
 def _validation_problems(error: ValidationError, marks: _Marks, name: str) -> Iterator[Problem]:
