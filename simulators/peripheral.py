@@ -11,6 +11,7 @@
     await cuff.offer()              advertise until all that is kept has been acknowledged by a gateway
     await cuff.measure(*ms)         keep and offer
     cuff.kept, cuff.delivered       lists of Kept: delivered are those a gateway has acknowledged, in that order
+    await cuff.until_delivered(3)   in the middle of an offer
     cuff.clock_offset = timedelta(minutes=-90)          its wall clock is this much off (settable while it runs)
     cuff.sends_again = 1            the next connection repeats this many acknowledged records first
     cuff.drops_after = 2            the link is dropped after this many records of the next connection, once
@@ -139,6 +140,7 @@ class Peripheral(ABC):
         self._connection: Connection | None = None
         self._offering = False
         self._collected = asyncio.Event()
+        self._progress = asyncio.Event()
         self._work: set[asyncio.Task[None]] = set()
 
     # -- what the owner does
@@ -199,6 +201,12 @@ class Peripheral(ABC):
                 await self._advertise()
             await self._collected.wait()
 
+    async def until_delivered(self, count: int) -> None:
+        """Until so many records have been acknowledged."""
+        while len(self.delivered) < count:
+            self._progress.clear()
+            await self._progress.wait()
+
     async def measure(self, *measurements: Measurement) -> list[Kept]:
         """Keep and offer: returns when a gateway has acknowledged them."""
         added = self.keep(*measurements)
@@ -243,6 +251,7 @@ class Peripheral(ABC):
         """A gateway has confirmed it."""
         if not any(record is one for one in self.delivered):
             self.delivered.append(record)
+        self._progress.set()
 
     def cut(self, frame: bytes) -> bytes | None:
         """The frame cut short, while `corrupts_next` says so; else None."""
