@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from monitor.evaluation_record import Record
 from monitor.programme_pack import Pack
@@ -16,12 +16,17 @@ class Signs(NamedTuple):
     ask: tuple[str, ...]
 
 
+_NONE: Final = Signs(frozenset(), (), ())
+
+
 def reported_signs(pack: Pack, record: Record) -> Signs:
     """What was reported as an emergency sign, and what only looks like one.
 
     A form symptom code becomes its sign with severity "severe" only; without a severity the nurse is asked
     (everyday codes and the emergency list overlap in the edition).
     """
+    if not record.signs and not record.symptoms:
+        return _NONE
     known = {_plain(name): sign.id for sign in pack.signs for name in (sign.id, sign.zh, sign.en, *sign.aliases)}
     everyday = {_plain(name) for name in pack.ask_about}
     listed: set[str] = set()

@@ -73,7 +73,7 @@ def parse_case(data: Any) -> Case:
             raise BadField("input.year", "not a year")
         happened = YearAsked(year)
     else:
-        happened = parse_record(given, "input")
+        happened = parse_record(_dated(given, history, resident), "input")
         if happened.kind is RecordKind.ATTENDANCE:
             happened = _attendance(happened, history)
         if happened.kind is RecordKind.VISIT:
@@ -89,10 +89,21 @@ def parse_case(data: Any) -> Case:
     )
 
 
+def _dated(given: Mapping[str, Any], history: list[Record], resident: Resident) -> Mapping[str, Any]:
+    """A diagnosis without a date is of the latest day known: that of the last record, or of the age given."""
+    if "date" in given or "at" in given or _diagnosis(given) is None or given.get("type") in ("visit", "reading"):
+        return given
+    if history:
+        return {**given, "date": max(record.on for record in history).isoformat()}
+    if resident.birth_date is not None and resident.age is not None:
+        return {**given, "date": date(resident.birth_date.year + resident.age, 12, 31).isoformat()}
+    return given
+
+
 def parse_record(entry: Mapping[str, Any], where: str) -> Record:
     """One entry of a history, or the input. BadField: with the field and the reason."""
     word = text_of(entry, "type", where)
-    kind = RECORDS.get(word or "")
+    kind = RECORDS.get(word or "") or (RecordKind.DIAGNOSIS if _diagnosis(entry) else None)
     if kind is None:
         raise BadField(f"{where}.type", f"unknown type {word!r}")
     on, at = _moment(entry, where)
@@ -192,8 +203,6 @@ def _flags(entry: Mapping[str, Any], where: str) -> dict[str, bool | None]:
         given = any(key in entry for key in SYNONYMS.get(name, (name,)))
         if given:
             flags[name] = _yes_no(entry, name, where)
-    if "sustained_tachycardia" in (entry.get("emergency_signs") or ()):
-        flags["sustained_tachycardia"] = True
     return flags
 
 
@@ -230,7 +239,7 @@ def _signs(entry: Mapping[str, Any], where: str) -> frozenset[str]:
     signs = entry.get("emergency_signs") or []
     if not isinstance(signs, list) or not all(isinstance(name, str) for name in signs):
         raise BadField(f"{where}.emergency_signs", "not a list of names")
-    return frozenset(signs) - {"sustained_tachycardia", "none", ""}
+    return frozenset(signs) - {"none", ""}
 
 
 def _symptoms(entry: Mapping[str, Any], where: str) -> tuple[int, ...]:

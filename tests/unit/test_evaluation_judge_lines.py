@@ -127,3 +127,34 @@ def test_the_command_reads_a_file_or_standard_input(tmp_path: Path) -> None:
     from_input = CliRunner().invoke(app, ["judge"], input=json.dumps(GOOD))
     assert json.loads(from_input.output)["visit_class"] == 2
     assert CliRunner().invoke(app, ["judge", str(file), "--edition", "1999"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("patient", "history"),
+    [
+        ({"birth_date": "1974-01-15", "age": 52, "registers": []}, []),
+        ({"age": 52, "registers": []}, [{"type": "attendance", "date": "2026-02-20"}]),
+    ],
+)
+def test_a_diagnosis_without_a_date_is_of_the_latest_day_known(
+    patient: dict[str, object], history: list[object]
+) -> None:
+    case = {
+        "id": "b",
+        "programme": "hypertension_screening",
+        "patient": patient,
+        "history": history,
+        "input": {"type": "confirmation", "result": "confirmed_primary"},
+        "expect": {"action": "enrol_hypertension"},
+    }
+    assert answers(case)[1][0]["ok"] is True
+
+
+def test_a_young_person_is_not_enrolled() -> None:
+    case = {
+        "id": "c",
+        "programme": "hypertension_screening",
+        "patient": {"age": 30, "registers": []},
+        "input": {"type": "confirmation", "date": "2026-03-02", "result": "confirmed_primary"},
+    }
+    assert answers(case)[1][0]["action"] == "none"

@@ -24,7 +24,9 @@ DOUBTFUL = [fact for fact in Fact if fact & QUESTIONABLE_FACTS]
 NEVER = [fact for fact in Fact if fact & NEVER_JUDGED]
 
 
-def pressure(sbp: float | None, dbp: float | None, minutes_ago: float = 0, facts: int = 0, unit: str = "mm[Hg]") -> DeviceReading:  # fmt: skip
+def pressure(
+    sbp: float | None, dbp: float | None, minutes_ago: float = 0, facts: int = 0, unit: str = "mm[Hg]"
+) -> DeviceReading:
     return DeviceReading(
         concept="blood_pressure",
         values=(sbp, dbp, None, 72.0),

@@ -39,20 +39,68 @@ def visit(programme: str, **quantities: str) -> Record:
 @pytest.mark.parametrize(
     ("programme", "values", "rule", "zh", "en"),
     [
-        ("hypertension", {"sbp": "179", "dbp": "80"}, "ht.unsatisfactory.first", "收缩压不低于 140 mmHg", "systolic at or above 140 mmHg"),
-        ("hypertension", {"sbp": "180", "dbp": "80"}, "ht.emergency", "收缩压不低于 180 mmHg", "systolic at or above 180 mmHg"),
-        ("hypertension", {"sbp": "181", "dbp": "80"}, "ht.emergency", "收缩压不低于 180 mmHg", "systolic at or above 180 mmHg"),
-        ("hypertension", {"sbp": "139", "dbp": "89"}, "ht.satisfactory", "舒张压低于 90 mmHg", "diastolic below 90 mmHg"),
-        ("hypertension", {"sbp": "139", "dbp": "90"}, "ht.unsatisfactory.first", "舒张压不低于 90 mmHg", "diastolic at or above 90 mmHg"),
+        (
+            "hypertension",
+            {"sbp": "179", "dbp": "80"},
+            "ht.unsatisfactory.first",
+            "收缩压不低于 140 mmHg",
+            "systolic at or above 140 mmHg",
+        ),
+        (
+            "hypertension",
+            {"sbp": "180", "dbp": "80"},
+            "ht.emergency",
+            "收缩压不低于 180 mmHg",
+            "systolic at or above 180 mmHg",
+        ),
+        (
+            "hypertension",
+            {"sbp": "181", "dbp": "80"},
+            "ht.emergency",
+            "收缩压不低于 180 mmHg",
+            "systolic at or above 180 mmHg",
+        ),
+        (
+            "hypertension",
+            {"sbp": "139", "dbp": "89"},
+            "ht.satisfactory",
+            "舒张压低于 90 mmHg",
+            "diastolic below 90 mmHg",
+        ),
+        (
+            "hypertension",
+            {"sbp": "139", "dbp": "90"},
+            "ht.unsatisfactory.first",
+            "舒张压不低于 90 mmHg",
+            "diastolic at or above 90 mmHg",
+        ),
         ("diabetes", {"glucose": "3.8"}, "dm.emergency", "血糖不高于 3.9 mmol/L", "glucose at or below 3.9 mmol/L"),
         ("diabetes", {"glucose": "3.9"}, "dm.emergency", "血糖不高于 3.9 mmol/L", "glucose at or below 3.9 mmol/L"),
         ("diabetes", {"glucose": "4.0"}, "dm.satisfactory", "血糖低于 7.0 mmol/L", "glucose below 7.0 mmol/L"),
-        ("diabetes", {"glucose": "7.0"}, "dm.unsatisfactory.first", "血糖不低于 7.0 mmol/L", "glucose at or above 7.0 mmol/L"),
+        (
+            "diabetes",
+            {"glucose": "7.0"},
+            "dm.unsatisfactory.first",
+            "血糖不低于 7.0 mmol/L",
+            "glucose at or above 7.0 mmol/L",
+        ),
         ("diabetes", {"glucose": "16.7"}, "dm.emergency", "血糖不低于 16.7 mmol/L", "glucose at or above 16.7 mmol/L"),
-        ("diabetes", {"glucose": "6.0", "body_temperature": "39.1"}, "dm.emergency", "体温 39.1 ℃，超过 39.0 ℃", "temperature 39.1 °C, above 39.0 °C"),
-        ("diabetes", {"glucose": "6.0", "heart_rate": "101"}, "dm.emergency", "心率 101 次/分，超过 100 次/分", "heart rate 101 /min, above 100 /min"),
+        (
+            "diabetes",
+            {"glucose": "6.0", "body_temperature": "39.1"},
+            "dm.emergency",
+            "体温 39.1 ℃，超过 39.0 ℃",
+            "temperature 39.1 °C, above 39.0 °C",
+        ),
+        (
+            "diabetes",
+            {"glucose": "6.0", "heart_rate": "101"},
+            "dm.emergency",
+            "心率 101 次/分，超过 100 次/分",
+            "heart rate 101 /min, above 100 /min",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_sentence_names_the_line_that_was_met(
     programme: str, values: dict[str, str], rule: str, zh: str, en: str
 ) -> None:
