@@ -1,4 +1,4 @@
-"""The nurse's desk in tests: a station with residents, devices and nurses, judged by the real rules and served by uvicorn.
+"""The nurse's desk in tests: a station with residents and nurses, judged by the real rules and served by uvicorn.
 
 Readings go through ingest's own transaction and are judged by the real evaluator; nothing is written into tables.
 """
@@ -73,7 +73,14 @@ class Station:
         """An account with `PASSWORD`."""
         async with self.transaction() as conn:
             await access.add_user(
-                conn, login=login, name=name, role=role, sites=sites, password=PASSWORD, by="test", now=datetime.now(UTC)
+                conn,
+                login=login,
+                name=name,
+                role=role,
+                sites=sites,
+                password=PASSWORD,
+                by="test",
+                now=datetime.now(UTC),
             )
 
     async def resident(self, name: str, *, devices: Sequence[str] = (), **changes: Any) -> UUID:
@@ -147,7 +154,9 @@ def cuff(at: datetime, systolic: float, diastolic: float, *, device: str = "ble:
     return _observation(device, BLOOD_PRESSURE, (systolic, diastolic, (systolic + 2 * diastolic) // 3, 78.0), at, more)
 
 
-def sugar(at: datetime, value: float, meal: Meal | None = Meal.FASTING, *, device: str = "ble:meter-A9C0") -> Observation:
+def sugar(
+    at: datetime, value: float, meal: Meal | None = Meal.FASTING, *, device: str = "ble:meter-A9C0"
+) -> Observation:
     """One record of a glucose meter, mmol/L."""
     return _observation(device, GLUCOSE, (value,), at, {"context": Context(meal=meal) if meal else None})
 

@@ -14,12 +14,13 @@ from markupsafe import Markup
 
 from monitor.web import wording
 from monitor.web.chart_scale import Scale, TimeScale, reach
-from monitor.web.charts import GAP, Frame, Size, limit_labels, time_axis
+from monitor.web.charts import GAP, Frame, Size, edge, limit_labels, time_axis
 from monitor.web.drawing import Drawing
 
 Meal = Literal["fasting", "after", "bedtime", "other"]
 GLUCOSE_WIDE: Final = Size(500, 196, 92, "only-wide", "long")
 GLUCOSE_NARROW: Final = Size(356, 200, 92, "only-narrow", "short")
+GLUCOSE_ITEM: Final = Size(748, 220, 92, "only-wide", "long")
 GLUCOSE_PANE: Final = Size(400, 196, 92, "", "short")
 LINE: Final = Size(396, 132, 92, "", "short")
 
@@ -67,7 +68,7 @@ def glucose_chart(
     """Glucose by meal: ● fasting, ▲ fasting not at goal, ○ after a meal, ▽ bedtime, + unknown."""
     t = frame.t
     drawing = Drawing(size.width, size.height, ident)
-    right, floor = size.width - size.right, size.height - 24
+    right, floor = size.width - edge(size, t), size.height - 24
     shown = [g for g in found if frame.since <= g.at <= frame.until]
     y = Scale(*reach(3.0, 18.0, [g.value for g in shown if g.value is not None], 3), floor, 10)
     x = TimeScale(frame.since, frame.until, 38, right - 8)

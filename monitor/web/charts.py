@@ -78,6 +78,7 @@ class Size:
 
 WIDE: Final = Size(912, 292, 122, "only-wide", "long")
 NARROW: Final = Size(356, 250, 62, "only-narrow", "short")
+ITEM: Final = Size(748, 260, 122, "only-wide", "long")
 PANE: Final = Size(400, 178, 62, "", "short")
 
 
@@ -89,6 +90,11 @@ class Frame:
     until: datetime
     zone: tzinfo
     t: Texts
+
+
+def edge(size: Size, t: Texts) -> int:
+    """The room right of the axis for the limit labels; English ones are longer."""
+    return size.right + (0 if t.chinese else 16)
 
 
 def sessions(readings: Sequence[Pressure], limits: PressureLimits | None) -> list[Session]:
@@ -138,7 +144,7 @@ def pressure_chart(
     shown = [s for s in found if frame.since <= s.at <= frame.until]
     drawing = Drawing(size.width, size.height, ident)
     lane = 16 if visits or unused else 0
-    right, floor = size.width - size.right, size.height - 24 - lane
+    right, floor = size.width - edge(size, t), size.height - 24 - lane
     ends = [v for s in shown for v in ((s.worst or s).systolic, (s.worst or s).diastolic)]
     y = Scale(*reach(*_ORDINARY, ends, 30), floor, 14)
     x = TimeScale(frame.since, frame.until, 42, right - 8)

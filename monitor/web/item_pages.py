@@ -24,10 +24,10 @@ router = APIRouter(prefix="/items/{followup_id}")
 @router.get("")
 async def item_page(looking: SignedIn, followup_id: int, request: Request) -> HTMLResponse:
     """The page of an item; with `X-Partial` its pane."""
-    values = await _pane(looking, followup_id)
-    if request.headers.get("x-partial"):
-        alone = request.headers["x-partial"] == "alone"
-        return render(looking.shared, looking.viewing, "_pane.html", **(values | {"alone": alone}))
+    asked = request.headers.get("x-partial", "")
+    values = await _pane(looking, followup_id, alone=asked in {"", "alone"})
+    if asked:
+        return render(looking.shared, looking.viewing, "_pane.html", **values)
     return await _page(looking, values)
 
 
@@ -118,8 +118,8 @@ async def close(
     return await _answer(looking, followup_id, result.reason, said, after="/queue")
 
 
-async def _pane(looking: Looking, followup_id: int) -> dict[str, Any]:
-    values = await pane_values(looking, followup_id)
+async def _pane(looking: Looking, followup_id: int, *, alone: bool) -> dict[str, Any]:
+    values = await pane_values(looking, followup_id, alone=alone)
     if values is None:
         raise Unseen
     return values
@@ -127,7 +127,7 @@ async def _pane(looking: Looking, followup_id: int) -> dict[str, Any]:
 
 async def _page(looking: Looking, values: dict[str, Any], status: int = 200) -> HTMLResponse:
     around = await frame(looking, "queue", None, except_subject=values["row"].subject_id)
-    return render(looking.shared, looking.viewing, "item.html", status, **(values | around | {"alone": True}))
+    return render(looking.shared, looking.viewing, "item.html", status, **(values | around))
 
 
 async def _row(looking: Looking, followup_id: int) -> str:
@@ -145,14 +145,16 @@ async def _answer(
     viewing = looking.viewing
     if not viewing.fetched:
         return see_other(after or f"/items/{followup_id}")
-    pane = markup(looking.shared, viewing, "_pane.html", **await _pane(looking, followup_id))
+    pane = markup(looking.shared, viewing, "_pane.html", **await _pane(looking, followup_id, alone=viewing.alone))
     row = await _row(looking, followup_id)
     body = {"outcome": str(outcome), "id": followup_id, "toast": said, "row": row, "pane": pane}
     return JSONResponse(body, status_code=status)
 
 
-async def _refuse(looking: Looking, followup_id: int, outcome: str, problem: str, chosen: str, note: str) -> Response:
+async def _refuse(
+    looking: Looking, followup_id: int, outcome: str, problem: str, *, chosen: str, note: str
+) -> Response:
     if looking.viewing.fetched:
         return JSONResponse({"outcome": str(outcome), "id": followup_id, "problem": problem}, status_code=422)
-    values = await _pane(looking, followup_id) | {"problem": problem, "chosen": chosen, "note": note}
+    values = await _pane(looking, followup_id, alone=True) | {"problem": problem, "chosen": chosen, "note": note}
     return await _page(looking, values, 422)

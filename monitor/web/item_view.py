@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -14,14 +14,15 @@ from monitor import queue as work
 from monitor.outcomes import OUTCOMES, Outcome
 from monitor.queue import Event, ItemDetail
 from monitor.web import wording
-from monitor.web.chart_points import GLUCOSE_PANE, glucose_chart
-from monitor.web.charts import PANE, Frame, Session, mean, pressure_chart, sessions
+from monitor.web.chart_points import GLUCOSE_ITEM, GLUCOSE_NARROW, GLUCOSE_PANE, glucose_chart
+from monitor.web.charts import ITEM, NARROW, PANE, Frame, Session, mean, pressure_chart, sessions
 from monitor.web.limits_view import glucose_limits, pressure_limits
 from monitor.web.queue_rows import MARKS, row_of
 from monitor.web.reading_view import glucoses, judged_view, meal_words, pressures, stored_view, unused_moments
 from monitor.web.viewing import Looking, Viewing
 
 _SPAN: Final = timedelta(days=14)
+_LONG_SPAN: Final = timedelta(days=42)
 _WEEK: Final = timedelta(days=7)
 _GLUCOSE_UNITS: Final = frozenset({"mmol/L", "mg/dL"})
 _EVENT_ICONS: Final = {"claimed": "ok", "acknowledged": "bell", "given_back": "sw", "not_reached": "tel"}
@@ -65,8 +66,11 @@ class EventView:
     note: str | None
 
 
-async def pane_values(looking: Looking, followup_id: int) -> dict[str, Any] | None:
-    """What `_pane.html` needs; None: no such item for this viewer. The look is audited by `monitor.queue`."""
+async def pane_values(looking: Looking, followup_id: int, *, alone: bool = False) -> dict[str, Any] | None:
+    """What `_pane.html` needs; None: no such item for this viewer. The look is audited by `monitor.queue`.
+
+    alone: for the item's own page, with six weeks instead of two.
+    """
     viewing = looking.viewing
     detail = await work.detail(
         looking.conn, followup_id, viewer=looking.user, desk=looking.shared.desk, now=viewing.now
@@ -77,7 +81,7 @@ async def pane_values(looking: Looking, followup_id: int) -> dict[str, Any] | No
     readings = await window(
         looking.conn,
         item.subject_id,
-        since=viewing.now - _SPAN,
+        since=viewing.now - (_LONG_SPAN if alone else _SPAN),
         until=viewing.now,
         concepts=["blood_pressure", "glucose"],
     )
@@ -89,10 +93,10 @@ async def pane_values(looking: Looking, followup_id: int) -> dict[str, Any] | No
         "detail": detail,
         "row": row_of(item, viewing),
         "readings": [judged_view(reading, viewing) for reading in detail.readings],
-        "chart": _figure(looking, detail, readings),
+        "chart": _figure(looking, detail, readings, alone=alone),
         "ask": [sign.zh if t.chinese else sign.en for sign in detail.ask_signs],
         "basis": _basis(detail, viewing),
-        "history": [_event(event, viewing, item.severity) for event in detail.history],
+        "history": _history(detail, viewing),
         "outcomes": outcomes(viewing),
         "contact": contact,
         "claimed_when": wording.moment(item.claimed_at, viewing.now, viewing.zone, t) if item.claimed_at else "",
@@ -100,7 +104,7 @@ async def pane_values(looking: Looking, followup_id: int) -> dict[str, Any] | No
         "problem": "",
         "chosen": "",
         "note": "",
-        "alone": False,
+        "alone": alone,
     }
 
 
@@ -145,34 +149,61 @@ def pair(means: tuple[int, int] | None) -> str:
     return f"{means[0]}/{means[1]}" if means else "–"
 
 
-def _figure(looking: Looking, detail: ItemDetail, readings: Sequence[StoredObservation]) -> Figure | None:
+def _figure(
+    looking: Looking, detail: ItemDetail, readings: Sequence[StoredObservation], *, alone: bool
+) -> Figure | None:
     viewing, t, desk = looking.viewing, looking.viewing.t, looking.shared.desk
-    frame = Frame(viewing.now - _SPAN, viewing.now, viewing.zone, t)
+    near = Frame(viewing.now - _SPAN, viewing.now, viewing.zone, t)
+    frame = Frame(viewing.now - _LONG_SPAN, viewing.now, viewing.zone, t) if alone else near
     glucose = [r for r in readings if r.concept == "glucose"]
     about_glucose = any(r.unit in _GLUCOSE_UNITS for r in detail.readings)
     found = sessions(pressures(readings), pressure_limits(desk))
     if about_glucose or (glucose and not found):
-        drawn = glucose_chart(glucoses(glucose), glucose_limits(desk), frame, GLUCOSE_PANE, "pane-chart")
+        limits = glucose_limits(desk)
+        drawn = glucose_chart(glucoses(glucose), limits, near, GLUCOSE_PANE, "pane-chart")
+        if alone:
+            drawn = glucose_chart(glucoses(glucose), limits, frame, GLUCOSE_ITEM, "item-chart") + glucose_chart(
+                glucoses(glucose), limits, near, GLUCOSE_NARROW, "pane-chart"
+            )
         return Figure(t("resident.glucose"), t("resident.glucose_by"), drawn, glucose_table(glucose, viewing))
     if not found:
         return None
     last, before = weekly_means(found, viewing.now)
     fact = t("chart.two_weeks_mean", now=pair(mean(last)), before=pair(mean(before))) if last or before else ""
     unused = unused_moments(readings, "blood_pressure")
-    drawn = pressure_chart(found, pressure_limits(desk), frame, PANE, "pane-chart", unused=unused)
-    return Figure(t("chart.two_weeks"), fact, drawn, pressure_table(found, viewing))
+    drawn = pressure_chart(found, pressure_limits(desk), near, PANE, "pane-chart", unused=unused)
+    if alone:
+        wide = pressure_chart(found, pressure_limits(desk), frame, ITEM, "item-chart", unused=unused)
+        drawn = wide + pressure_chart(found, pressure_limits(desk), near, NARROW, "pane-chart", unused=unused)
+    return Figure(t("chart.six_weeks" if alone else "chart.two_weeks"), fact, drawn, pressure_table(found, viewing))
 
 
 def _basis(detail: ItemDetail, viewing: Viewing) -> list[tuple[str, str]]:
     t = viewing.t
     cited = detail.citation
     comma = "，" if t.chinese else ", "
-    source = comma.join(cited[name] for name in ("document", "clause", "edition") if cited.get(name))
+    source = comma.join(cited[name] for name in ("document", "clause") if cited.get(name))
     rows = [(t("item.clause"), source)] if source else []
     rows += [(line.label_zh if t.chinese else line.label_en, line.text) for line in detail.thresholds]
     if detail.rule_id:
         rows.append((t("item.rule"), detail.rule_id))
     return rows
+
+
+def _history(detail: ItemDetail, viewing: Viewing) -> list[EventView]:
+    """The history, the same step of the monitor many times running as one line with its count."""
+    lines: list[tuple[Event, int]] = []
+    for event in detail.history:
+        last = lines[-1] if lines else None
+        if last and event.actor is None and last[0].actor is None and last[0].action == event.action:
+            lines[-1] = (event, last[1] + 1)
+        else:
+            lines.append((event, 1))
+    views = []
+    for event, count in lines:
+        view = _event(event, viewing, detail.item.severity)
+        views.append(replace(view, words=f"{view.words} × {count}") if count > 1 else view)
+    return views
 
 
 def _event(event: Event, viewing: Viewing, severity: str) -> EventView:

@@ -34,6 +34,7 @@ SECTION_MARKS: Final = {
     ItemKind.REGULAR: MARKS[Severity.ROUTINE],
     ItemKind.TECHNICAL: MARKS[Severity.TECHNICAL],
 }
+_LATE: Final = {"zh": "迟到的读数：", "en": "Late reading:"}
 _TICKING: Final = timedelta(hours=1)
 
 
@@ -105,7 +106,10 @@ def row_of(item: Item, viewing: Viewing) -> Row:
     emergency = item.severity == Severity.EMERGENCY
     unclaimed = item.holder_id is None and not ghost
     waited = now - item.raised_at
-    plain = wording.nearer(item.sentence_zh if t.chinese else item.sentence_en, now, viewing.zone, t)
+    sentence = item.sentence_zh if t.chinese else item.sentence_en
+    # what the rules append about lateness is a tag here, so that the row keeps to what was measured
+    sentence, _, lateness = sentence.partition(_LATE[t.language])
+    plain = wording.nearer(sentence.strip(), now, viewing.zone, t)
     dated = item.due_on is not None and not emergency
     if ghost:
         wait, wait_css, wait_note = t("row.closed"), "", ""
@@ -120,7 +124,7 @@ def row_of(item: Item, viewing: Viewing) -> Row:
     else:
         ticking = emergency and unclaimed and waited < _TICKING
         wait, wait_css = wording.wait(waited, t, seconds=ticking), "emg" if emergency and unclaimed else ""
-        wait_note = t("row.since", clock=wording.moment(item.raised_at, now, viewing.zone, t))
+        wait_note = t("row.since", clock=wording.start(item.raised_at, now, viewing.zone))
     if item.repeats and not ghost:
         wait_note = f"{wait_note} · {t('row.repeats', n=item.repeats)}"
     holder = (t("row.me") if mine else item.holder_name or "") if item.holder_id is not None else ""
@@ -155,7 +159,7 @@ def row_of(item: Item, viewing: Viewing) -> Row:
         mine=mine,
         hold_note=_hold_note(item, viewing, ghost=ghost),
         ghost=ghost,
-        late=item.late,
+        late=item.late or bool(lateness),
         say="，".join([plain.rstrip("。."), item.site]) if t.chinese else f"{plain.rstrip('.')}, {item.site}",
         mark=hashlib.sha256(repr(shown).encode()).hexdigest()[:12],
     )
@@ -195,5 +199,5 @@ def _hold_note(item: Item, viewing: Viewing, *, ghost: bool) -> str:
     if item.claimed_at is not None and item.holder_id is not None:
         if item.severity == Severity.EMERGENCY:
             return t("row.claimed_after", wait=wording.wait(item.claimed_at - item.raised_at, t, seconds=True))
-        return t("row.claimed_at", clock=wording.moment(item.claimed_at, viewing.now, viewing.zone, t))
+        return t("row.claimed_at", clock=wording.start(item.claimed_at, viewing.now, viewing.zone))
     return t("row.acknowledged") if item.state == "acknowledged" else ""

@@ -129,6 +129,7 @@ async def _resident(looking: Looking, subject_id: UUID, span: str, shown: Identi
     limits = pressure_limits(desk)
     pack = desk.pack("hypertension")
     t = viewing.t
+    lines, lines_are = line_trends(looking, readings, length)
     return render(
         looking.shared,
         viewing,
@@ -147,7 +148,8 @@ async def _resident(looking: Looking, subject_id: UUID, span: str, shown: Identi
         else "",
         pressure=pressure_trend(looking, readings, visited, length),
         glucose=glucose_trend(looking, readings, length),
-        lines=line_trends(looking, readings, length),
+        lines=lines,
+        lines_are=lines_are,
         readings=[stored_view(reading, viewing) for reading in reversed(readings[-READINGS_SHOWN:])],
         items=[row_of(item, viewing) for item in items],
         steps=next_steps(items, viewing),

@@ -184,8 +184,8 @@ def glucose_trend(looking: Looking, readings: Sequence[StoredObservation], span:
     )
 
 
-def line_trends(looking: Looking, readings: Sequence[StoredObservation], span: timedelta) -> list[Markup]:
-    """Weight and oxygen saturation, each as one drawing; empty without readings."""
+def line_trends(looking: Looking, readings: Sequence[StoredObservation], span: timedelta) -> tuple[list[Markup], str]:
+    """Weight and oxygen saturation, each as one drawing, and which: weight, oxygen or both; empty without readings."""
     viewing, t = looking.viewing, looking.viewing.t
     frame = Frame(viewing.now - span, viewing.now, viewing.zone, t)
     drawings = []
@@ -205,7 +205,7 @@ def line_trends(looking: Looking, readings: Sequence[StoredObservation], span: t
         drawings.append(
             line_chart(oxygen, no_limits, frame, LINE, "ox", ordinary=(80, 100), step=5, unit="%", title=title)
         )
-    return drawings
+    return drawings, "both" if weight and oxygen else "weight" if weight else "oxygen"
 
 
 def next_steps(items: Sequence[Item], viewing: Viewing) -> list[str]:

@@ -58,7 +58,10 @@ class Shared:
 
 @dataclass(frozen=True, slots=True)
 class Viewing:
-    """The request as the pages see it. `user` is None before log-in; `key` ties forms to the session."""
+    """The request as the pages see it. `user` is None before log-in; `key` ties forms to the session.
+
+    fetched: the page's script asks for a part; alone: it stands on an item's own page.
+    """
 
     t: Texts
     theme: str
@@ -68,6 +71,7 @@ class Viewing:
     key: str
     user: User | None = None
     fetched: bool = False
+    alone: bool = False
 
     @property
     def csrf(self) -> str:
@@ -114,6 +118,7 @@ def anonymous(request: Request) -> Viewing:
         zone=shared.desk.zone,
         key=request.cookies.get(shared.form_cookie, ""),
         fetched="x-partial" in request.headers,
+        alone=request.headers.get("x-partial", "").endswith("alone"),
     )
 
 

@@ -16,14 +16,17 @@ from monitor.web.texts import Texts
 
 _MORNING: Final = 9
 _EVENING: Final = 18
-_MEASURED: Final = re.compile(
-    r"\d{2,3}/\d{2,3}|\d+(?:\.\d+)?(?= ?(?:mmHg|mmol/L|mg/dL|kPa|kg|%|℃|°C|次/分|/min))|“(?:HI|LO)”|\"(?:HI|LO)\""
+_DAY: Final = re.compile(r"(?:\d{4}-)?\d\d-\d\d(?: \d\d:\d\d)?")
+_UNITS: Final = r"mmHg|mmol/L|mg/dL|kPa|kg|%|℃|°C|次/分|/min"
+_MARKED: Final = re.compile(
+    rf"{_DAY.pattern}|\d{{2,3}}/\d{{2,3}}|\d+(?:\.\d+)?(?= ?(?:{_UNITS}))|“(?:HI|LO)”|\"(?:HI|LO)\""
 )
 _A_LIMIT_FOLLOWS: Final = re.compile(
     r"(?:线|低于|高于|超过|达到|line|below|above|over|under|least|than|most|≥|≤|<|>)[ （(]*$", re.IGNORECASE
 )
 
 _FULL_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
+_FULL_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def moment(at: datetime, now: datetime, zone: tzinfo, t: Texts) -> str:
@@ -35,6 +38,12 @@ def moment(at: datetime, now: datetime, zone: tzinfo, t: Texts) -> str:
     if local.date() == today - timedelta(days=1):
         return t("when.last_night" if local.hour >= _EVENING else "when.yesterday", clock=clock)
     return f"{short_day(local.date(), today)} {clock}"
+
+
+def start(at: datetime, now: datetime, zone: tzinfo) -> str:
+    """When something began, short: 07:42 today, 11-12 before."""
+    local, today = at.astimezone(zone), now.astimezone(zone).date()
+    return local.strftime("%H:%M") if local.date() == today else short_day(local.date(), today)
 
 
 def day(at: datetime, now: datetime, zone: tzinfo, t: Texts) -> str:
@@ -80,22 +89,30 @@ def number(value: float, places: int = 1) -> str:
 
 
 def emphasise(sentence: str, css: str = "") -> Markup:
-    """The sentence with what was measured in bold; a number after a word like 不低于 is a limit and stays plain."""
+    """The sentence with what was measured in bold; a number after a word like 不低于 is a limit and stays plain.
+
+    Dates are kept on one line.
+    """
     parts: list[Markup] = []
     end = 0
-    opening = Markup('<b class="num {}">').format(css) if css else Markup('<b class="num">')
-    for found in _MEASURED.finditer(sentence):
-        before = sentence[end : found.start()]
-        parts.append(escape(before))
-        limit = _A_LIMIT_FOLLOWS.search(sentence[: found.start()])
-        parts.append(escape(found[0]) if limit else opening + escape(found[0]) + Markup("</b>"))
+    bold = Markup('<b class="num {}">{}</b>')
+    whole = Markup('<span class="nowrap">{}</span>')
+    for found in _MARKED.finditer(sentence):
+        parts.append(escape(sentence[end : found.start()]))
+        if _DAY.fullmatch(found[0]):
+            parts.append(whole.format(found[0]))
+        elif _A_LIMIT_FOLLOWS.search(sentence[: found.start()]):
+            parts.append(escape(found[0]))
+        else:
+            parts.append(bold.format(css, found[0]))
         end = found.end()
     parts.append(escape(sentence[end:]))
     return Markup("").join(parts)
 
 
 def nearer(sentence: str, now: datetime, zone: tzinfo, t: Texts) -> str:
-    """The sentence with its full dates said as a nurse says them: 2026-11-22 07:42 becomes 今晨 07:42."""
+    """The sentence with its dates said as a nurse says them: 2026-11-22 07:42 becomes 今晨 07:42, 2026-12-04 12-04."""
+    today = now.astimezone(zone).date()
 
     def said(found: re.Match[str]) -> str:
         at = datetime.fromisoformat(found[0]).replace(tzinfo=zone)
@@ -103,4 +120,6 @@ def nearer(sentence: str, now: datetime, zone: tzinfo, t: Texts) -> str:
         follows = sentence[found.end() : found.end() + 1]
         return f"{words} " if t.chinese and follows and "\u4e00" <= follows <= "\u9fff" else words
 
-    return _FULL_MOMENT.sub(said, sentence)
+    text = _FULL_MOMENT.sub(said, sentence)
+    text = _FULL_DAY.sub(lambda found: short_day(date.fromisoformat(found[0]), today), text)
+    return text[:1].upper() + text[1:]

@@ -54,7 +54,7 @@
     button.setAttribute("aria-disabled", "true");
     const slow = setTimeout(() => form.setAttribute("aria-busy", "true"), 300);
     try {
-      const answer = await part(form.action, { kind: "act", background: false, method: "POST", body: new URLSearchParams(new FormData(form)) });
+      const answer = await part(form.action, { kind: pane && "alone" in pane.dataset ? "act-alone" : "act", background: false, method: "POST", body: new URLSearchParams(new FormData(form)) });
       done(form, act, answer, await answer.json());
     } catch (error) {
       complain(form, say("failed"));
