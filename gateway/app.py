@@ -116,6 +116,7 @@ class Gateway:
             bonds=settings.bonds,
             services=wanted.services,
             limits=Limits(settings.connect_s, settings.call_s),
+            passkeys={address: passkey.get_secret_value() for address, passkey in settings.passkeys.items()},
         ) as radio:
             self._tell_radio(True)
             collector = Collector(

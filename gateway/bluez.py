@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
 from bleak import BleakClient, BleakScanner
@@ -76,26 +76,33 @@ async def open_radio(
     bonds: Path | None,
     services: Iterable[str] | None,
     limits: Limits,
+    passkeys: Mapping[str, str] | None = None,
 ) -> AsyncIterator[BleakRadio]:
     """The radio for as long as the context lasts. services: only devices that advertise one are reported; None: all.
 
+    url, identity, bonds are for the backend; on BlueZ, bluetoothd keeps the bonds and asks us for `passkeys`.
     RadioGone: there is no adapter. BadSetting.
     """
-    powered: AbstractAsyncContextManager[Any] = nullcontext(_Platform())
-    if backend is not None:
-        powered = backend_named(backend)(url, identity, bonds)
-    try:
-        found = await powered.__aenter__()
-    except BleakError as error:
-        raise RadioGone(f"{error}") from error
-    try:
-        yield BleakRadio(found.scanner, found.client, services, limits)
-    finally:
-        await powered.__aexit__(None, None, None)
+    present: set[str] = set()
+    async with AsyncExitStack() as stack:
+        found: Backends | _Platform = _Platform()
+        try:
+            if backend is not None:
+                found = await stack.enter_async_context(backend_named(backend)(url, identity, bonds))
+            else:
+                from gateway.bonds import bonding  # noqa: PLC0415 - D-Bus is there on Linux alone, and so is BlueZ
+
+                await stack.enter_async_context(bonding(present.__contains__, passkeys or {}))
+        except BleakError as error:
+            raise RadioGone(f"{error}") from error
+        yield BleakRadio(found.scanner, found.client, services, limits, present)
 
 
 class BleakRadio:
-    """`gateway.radio.Radio` on bleak. scanner, client: backend classes, None for the platform's own."""
+    """`gateway.radio.Radio` on bleak. scanner, client: backend classes, None for the platform's own.
+
+    present: filled with the addresses that are being connected or are connected.
+    """
 
     def __init__(
         self,
@@ -103,7 +110,9 @@ class BleakRadio:
         client: type[BaseBleakClient] | None,
         services: Iterable[str] | None,
         limits: Limits,
+        present: set[str],
     ) -> None:
+        self._present = present
         self._scanner = scanner
         self._client = client
         self._services = None if services is None else [normalize_uuid_str(uuid) for uuid in services]
@@ -146,12 +155,14 @@ class BleakRadio:
             timeout=self._limits.connect_s,
             backend=self._client,
         )
-        async with self._adapter:
-            await _limited(client.connect(), self._limits.connect_s + 5)
+        self._present.add(discovery.address)
         try:
+            async with self._adapter:
+                await _limited(client.connect(), self._limits.connect_s + 5)
             yield _BleakLink(client, closed, self._limits.call_s)
         finally:
             closed.set()
+            self._present.discard(discovery.address)
             try:
                 await _limited(client.disconnect(), self._limits.call_s)
             except GatewayError as error:
@@ -196,7 +207,10 @@ class _BleakLink:
         def callback(_characteristic: BleakGATTCharacteristic, value: bytearray) -> None:
             heard(bytes(value))
 
-        await self._call(self._client.start_notify(self._found[service, characteristic], callback))
+        # StartNotify, not AcquireNotify: one D-Bus stream keeps the order between characteristics, and the answer of a
+        # record access procedure must not overtake its records
+        found = self._found[service, characteristic]
+        await self._call(self._client.start_notify(found, callback, bluez={"use_start_notify": True}))
 
     async def _call(self, work: Awaitable[_T]) -> _T:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -23,6 +24,7 @@ class Settings(BaseSettings):
 
     zone: where device clocks are read.  simulated: every observation carries the fact `simulated`.
     accept: allow-list of addresses and 16-bit service UUIDs, comma-separated; empty: every health device.
+    passkeys: of devices that show one on display or label, as `AA:BB:CC:DD:EE:FF=123456,…` (BlueZ only).
     bleak_backend, radio_url, bonds: another Bluetooth stack than BlueZ; see `gateway.bluez.open_radio`.
     """
 
@@ -55,6 +57,7 @@ class Settings(BaseSettings):
     bleak_backend: str | None = None
     radio_url: str = ""
     bonds: Path | None = None
+    passkeys: Annotated[dict[str, SecretStr], NoDecode] = {}
     scan_s: Seconds = 30.0
     connect_s: Seconds = 20.0
     call_s: Seconds = 10.0
@@ -66,6 +69,16 @@ class Settings(BaseSettings):
     @classmethod
     def _listed(cls, value: object) -> object:
         return [part.strip().upper() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("passkeys", mode="before")
+    @classmethod
+    def _paired(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        if any(not re.fullmatch(r"[0-9]{1,6}", passkey) for _, _, passkey in pairs):
+            raise ValueError("a passkey has one to six digits")
+        return {address.strip().upper(): passkey for address, _, passkey in pairs}
 
     @field_validator("zone")
     @classmethod
