@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, NamedTuple
 
@@ -123,21 +123,29 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def in_order(records: Iterable[Record]) -> tuple[Record, ...]:
     """By time of happening; ties by content, so that the order of arrival changes nothing."""
-    return tuple(sorted(records, key=_moment))
+    known = tuple(records)
+    if len({_moment(record) for record in known}) < len(known):
+        known = tuple(sorted(known, key=_content))
+    return tuple(sorted(known, key=_moment))
 
 
-def _moment(record: Record) -> tuple[str, str, str]:
-    content = (
-        record.kind,
-        record.programme,
-        record.concept,
-        record.mode,
-        sorted((name, str(value)) for name, value in record.quantities.items()),
-        sorted((name, str(value)) for name, value in record.choices.items()),
-        record.visit_class,
-        record.reference,
+def _moment(record: Record) -> tuple[date, float]:
+    return record.on, record.at.timestamp() if record.at else 0.0
+
+
+def _content(record: Record) -> str:
+    return repr(
+        (
+            record.kind,
+            record.programme,
+            record.concept,
+            record.mode,
+            sorted((name, str(value)) for name, value in record.quantities.items()),
+            sorted((name, str(value)) for name, value in record.choices.items()),
+            record.visit_class,
+            record.reference,
+        )
     )
-    return record.on.isoformat(), record.at.astimezone(UTC).isoformat() if record.at else "", repr(content)
 
 
 _SINGLE: Final[dict[str, int]] = {
@@ -149,9 +157,13 @@ _SINGLE: Final[dict[str, int]] = {
 
 def impossible_facts(quantities: Mapping[str, Measured]) -> frozenset[str]:
     """The facts whose numbers are data errors (`devices.plausibility`), a unit no kind reports included."""
-    bad = {name for name, code in _SINGLE.items() if _impossible(BY_CODE[code], (quantities.get(name),))}
+    bad = {
+        name
+        for name, measured in quantities.items()
+        if name in _SINGLE and _impossible(BY_CODE[_SINGLE[name]], (measured,))
+    }
     pair = (quantities.get("sbp"), quantities.get("dbp"))
-    if _impossible(BY_CODE[BLOOD_PRESSURE], pair):
+    if any(pair) and _impossible(BY_CODE[BLOOD_PRESSURE], pair):
         bad |= {"sbp", "dbp"} & quantities.keys()
     return frozenset(bad)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
+from devices.observation import NEVER_JUDGED
 from monitor.evaluation import evaluate
 from monitor.evaluation_finding import Finding, NotJudged
 from monitor.evaluation_record import Record, Resident
 from monitor.judging_reading import DeviceReading, as_record, unsound
-from monitor.judging_session import by_session
+from monitor.judging_session import session_record, sessions
 from monitor.programme_pack import Pack, Part
 from monitor.sentences import late_note, repeat_note
 from monitor.severity import ItemKind, Severity
@@ -32,6 +34,11 @@ class LiveRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_RULES = LiveRules()
+
+
+class _Known(NamedTuple):
+    others: list[DeviceReading]
+    visits: tuple[Record, ...]
 
 
 def unjudged_reason(
@@ -61,11 +68,13 @@ def judge_reading(
     """
     if _barred(reading, now, rules) is not None:
         return []
-    others = [other for other in history_window if other != reading and _barred(other, now, rules) is None]
-    record = as_record(reading)
-    past = [as_record(other) for other in others]
-    known = (past, tuple(visits))
-    found = [pair for pack in packs for pair in _by_pack(pack, resident, known, record)]
+    others = [
+        other
+        for other in history_window
+        if other.concept == reading.concept and other != reading and not _left_out(other, now, rules)
+    ]
+    known = _Known(others, tuple(visits))
+    found = [pair for pack in packs for pair in _by_pack(pack, resident, known, reading)]
     findings = [_lowered(finding, reading, now, rules) for finding in _once(packs, found)]
     return sorted(findings, key=lambda f: (f.severity.rank, f.rule))
 
@@ -76,23 +85,41 @@ def _barred(reading: DeviceReading, now: datetime, rules: LiveRules) -> NotJudge
     return unsound(reading)
 
 
-def _by_pack(
-    pack: Pack, resident: Resident, known: tuple[list[Record], tuple[Record, ...]], record: Record
-) -> Iterator[tuple[bool, Finding]]:
+def _left_out(reading: DeviceReading, now: datetime, rules: LiveRules) -> bool:
+    """Cheaper than `_barred`, for many: impossible numbers are left out where they are looked at."""
+    return bool(reading.facts & NEVER_JUDGED) or reading.measured_at - now > rules.future_tolerance
+
+
+def _session(
+    pack: Pack, known: _Known, reading: DeviceReading, record: Record, *, alone: bool
+) -> tuple[Record, tuple[Record, ...]]:
+    """The reading's session as one record, and the past beside it: the visits, and every other session unless alone."""
+    if reading.concept not in pack.session.mean_of:
+        return record, known.visits
+    own, past = record, list(known.visits)
+    for session in sessions(pack, [*known.others, reading]):
+        if any(member is reading for member in session):
+            own = session_record(session)
+        elif not alone:
+            past.append(session_record(session))
+    return own, tuple(past)
+
+
+def _by_pack(pack: Pack, resident: Resident, known: _Known, reading: DeviceReading) -> Iterator[tuple[bool, Finding]]:
     """(is the person on the pack's register, finding) for each finding of one pack."""
-    past, visits = known
+    record = as_record(reading)
     registered = pack.eligibility.register_name in resident.registers
     at_once = [
         finding
-        for finding in evaluate(pack, resident, visits, record).findings
+        for finding in evaluate(pack, resident, known.visits, record).findings
         if finding.severity is Severity.EMERGENCY and (registered or pack.rule(finding.rule).anyone)
     ]
     if at_once:
         yield from ((registered, _outside(pack, finding, registered)) for finding in at_once)
         return
-    session, rest = by_session(pack, record, past)
+    session, past = _session(pack, known, reading, record, alone=registered)
     part = Part.FOLLOW_UP if registered else Part.SCREENING
-    for finding in evaluate(pack, resident, (*visits, *rest), session, part).findings:
+    for finding in evaluate(pack, resident, past, session, part).findings:
         if finding.severity is not Severity.EMERGENCY and finding.queue is not None:
             yield registered, msgspec.structs.replace(finding, questionable=session.questionable)
 

@@ -5,53 +5,41 @@ Doubtful readings do not enter a mean as long as there is a sound one beside the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import msgspec
 
-from monitor.evaluation_record import Measured, Record, impossible_facts, in_order
+from monitor.evaluation_record import Measured, Record, impossible_facts
+from monitor.judging_reading import DeviceReading, as_record
 from monitor.programme_pack import Pack
 
 
-def by_session(pack: Pack, record: Record, others: Iterable[Record]) -> tuple[Record, tuple[Record, ...]]:
-    """The session that holds the record, as one record, and every other session and reading of the person.
+def sessions(pack: Pack, readings: Iterable[DeviceReading]) -> list[list[DeviceReading]]:
+    """Readings of one kind grouped by time, earliest first, whatever the order given.
 
-    A kind that is judged one by one stays as it is.
+    Each session begins with its first reading and takes those within the pack's minutes of it.
     """
-    everything = [*others, record]
-    rest = [other for other in everything if other.concept not in pack.session.mean_of and other is not record]
-    own = record
-    for concept in pack.session.mean_of:
-        for session in _sessions(pack, everything, concept):
-            if any(member is record for member in session):
-                own = _mean(session)
-            else:
-                rest.append(_mean(session))
-    return own, tuple(rest)
-
-
-def _sessions(pack: Pack, records: Iterable[Record], concept: str) -> list[list[Record]]:
-    """Groups by time; each begins with its first reading and takes those within the declared minutes of it."""
     reach = timedelta(minutes=pack.session.minutes)
-    sessions: list[list[Record]] = []
-    for record in in_order(r for r in records if r.concept == concept and r.at is not None):
-        start = sessions[-1][0].at if sessions else None
-        if start is not None and record.at is not None and record.at - start <= reach:
-            sessions[-1].append(record)
+    groups: list[list[DeviceReading]] = []
+    for reading in sorted(readings, key=_moment):
+        if groups and reading.measured_at - groups[-1][0].measured_at <= reach:
+            groups[-1].append(reading)
         else:
-            sessions.append([record])
-    return sessions
+            groups.append([reading])
+    return groups
 
 
-def _mean(session: list[Record]) -> Record:
-    usable = [record for record in session if not impossible_facts(record.quantities)]
-    sound = [record for record in usable if not record.questionable] or usable
-    if not sound:
-        return session[-1]
-    last = sound[-1]
-    counted = [r for r in sound if _units(r) == _units(last)]
+def session_record(session: Sequence[DeviceReading]) -> Record:
+    """A session as one record: the mean of its sound readings, of the doubtful ones where none is sound."""
+    records = [as_record(reading) for reading in session]
+    usable = [record for record in records if not impossible_facts(record.quantities)]
+    counted = [record for record in usable if not record.questionable] or usable
+    if len(counted) <= 1:
+        return counted[0] if counted else records[-1]
+    last = counted[-1]
+    counted = [record for record in counted if _units(record) == _units(last)]
     quantities = {name: _mean_of([r.quantities.get(name) for r in counted], m) for name, m in last.quantities.items()}
     return msgspec.structs.replace(
         last,
@@ -59,6 +47,10 @@ def _mean(session: list[Record]) -> Record:
         averaged=len(counted),
         reference="+".join(dict.fromkeys(r.reference for r in counted if r.reference)),
     )
+
+
+def _moment(reading: DeviceReading) -> tuple[datetime, str]:
+    return reading.measured_at, f"{reading.device} {reading.values} {reading.unit} {reading.facts} {reading.reference}"
 
 
 def _units(record: Record) -> frozenset[tuple[str, str]]:
