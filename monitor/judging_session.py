@@ -34,7 +34,7 @@ def sessions(pack: Pack, readings: Iterable[DeviceReading]) -> list[list[DeviceR
 def session_record(session: Sequence[DeviceReading]) -> Record:
     """A session as one record: the mean of its sound readings, of the doubtful ones where none is sound."""
     records = [as_record(reading) for reading in session]
-    usable = [record for record in records if not impossible_facts(record.quantities)]
+    usable = [record for record in records if not impossible_facts(record.quantities) - {"heart_rate"}]
     counted = [record for record in usable if not record.questionable] or usable
     if len(counted) <= 1:
         return counted[0] if counted else records[-1]

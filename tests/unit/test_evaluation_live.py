@@ -196,3 +196,18 @@ def test_doubtful_readings_together_never_make_an_emergency(
 ) -> None:
     for finding in judge_reading(PACKS, PATIENT, history, pressure(sbp, 80, minutes, facts=fact), NOW):
         assert finding.severity is not Severity.EMERGENCY
+
+
+def test_an_impossible_pulse_does_not_take_the_pressure_out_of_the_session() -> None:
+    odd = DeviceReading(
+        concept="blood_pressure", values=(120.0, 75.0, None, 0.0), unit="mm[Hg]", measured_at=NOW - timedelta(minutes=3)
+    )
+    assert judge_reading(PACKS, PATIENT, [odd], pressure(150, 80), NOW) == []
+
+
+def test_a_fever_and_a_pressure_are_different_conditions() -> None:
+    fever = DeviceReading(concept="body_temperature", values=(39.4,), unit="Cel", measured_at=NOW)
+    (finding,) = judge_reading(PACKS, PATIENT, [], fever, NOW)
+    assert (finding.rule, finding.condition) == ("dm.emergency", "body_temperature")
+    fahrenheit = DeviceReading(concept="body_temperature", values=(102.2,), unit="[degF]", measured_at=NOW)
+    assert judge_reading(PACKS, PATIENT, [], fahrenheit, NOW) == []
