@@ -29,6 +29,7 @@ from devices.observation import Observation
 from simulators.embedded.broker import Credentials
 
 _MOST_IN_FLIGHT: Final = 64
+_CONNECTS_WITHIN_S: Final = 10.0
 
 
 class Tally(msgspec.Struct):
@@ -74,6 +75,7 @@ class Kiosk:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
+        self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._number = 0
         self.tally = Tally()
@@ -126,32 +128,52 @@ class Kiosk:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing.set()
         if self._task is not None:
+            # not cancelled at once: aiomqtt does not take it well in the middle of a connection attempt
+            await asyncio.wait({self._task}, timeout=_CONNECTS_WITHIN_S + 2)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
         pause_s = 0.1
-        while True:
+        while not self._closing.is_set():
             try:
                 await self._connected()
-            except (aiomqtt.MqttError, ExceptionGroup, OSError):
+                pause_s = 0.1
+            except (aiomqtt.MqttError, OSError):
                 # the broker is away: readings are kept, and sent again after the next connection
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s * random.uniform(0.5, 1.5)):
+                        await self._closing.wait()
                 pause_s = min(2.0, pause_s * 2)
 
     async def _connected(self) -> None:
         host, port, user, password = self._credentials
         client = aiomqtt.Client(
-            hostname=host, port=port, username=user, password=password, identifier=f"sim-{user}", timeout=10
+            hostname=host,
+            port=port,
+            username=user,
+            password=password,
+            identifier=f"sim-{user}",
+            timeout=_CONNECTS_WITHIN_S,
         )
         async with client:
             self.tally.connections += 1
             await client.subscribe(str(self._receipts), qos=1)
             self.push_again()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._listen(client))
-                tasks.create_task(self._send(client))
+            tasks = [asyncio.create_task(work) for work in (self._listen(client), self._send(client))]
+            closing = asyncio.create_task(self._closing.wait())
+            try:
+                await asyncio.wait([*tasks, closing], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                closing.cancel()
+                for task in tasks:
+                    task.cancel()
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+            for outcome in ended:
+                if isinstance(outcome, Exception):
+                    raise outcome
 
     async def _listen(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
