@@ -20,6 +20,7 @@ KEYRINGS = (
     Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
     Path("/usr/share/keyrings/debian-archive-keyring.pgp"),
 )
+_RETRIES = 3
 _DEB822 = re.compile(r"^URIs:[ \t]*(.+)$", re.MULTILINE)
 _ONE_LINE = re.compile(r"^deb[ \t]+(?:\[[^\]]*\][ \t]+)?(\S+)", re.MULTILINE)
 _KEY_MISSING = re.compile(r"NO_PUBKEY|Missing key|not signed", re.IGNORECASE)
@@ -146,7 +147,7 @@ class PrivateApt:
             "Dir::Etc::PreferencesParts": "/dev/null",
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
-            "Acquire::Retries": "3",
+            "Acquire::Retries": str(_RETRIES),
         }
         flags = [part for key, value in options.items() for part in ("-o", f"{key}={value}")]
         return subprocess.run(

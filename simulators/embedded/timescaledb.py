@@ -150,8 +150,8 @@ class Cluster:
         return self
 
     def stop(self, *, immediate: bool = False) -> None:
-        """End the server: sessions are cut, a checkpoint is written unless `immediate`. A folder of ours goes too."""
-        self._end(signal.SIGQUIT if immediate else signal.SIGINT)
+        """End the server and its sessions. A named data folder gets a checkpoint unless `immediate`; ours is removed."""
+        self._end(signal.SIGQUIT if immediate or self._given is None else signal.SIGINT)
         if self._given is None and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

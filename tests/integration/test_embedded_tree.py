@@ -60,6 +60,7 @@ def test_a_missing_keyring_is_said_with_its_package(monkeypatch: pytest.MonkeyPa
 
 def test_an_unreachable_mirror_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUIFANG_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
+    monkeypatch.setattr(apt, "_RETRIES", 0)
     with pytest.raises(NoPackages, match=r"127\.0\.0\.1:9"):
         apt.PrivateApt(tmp_path / "apt", "trixie", silent).fetch(["patchelf"])
 
