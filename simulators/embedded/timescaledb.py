@@ -150,7 +150,7 @@ class Cluster:
         return self
 
     def stop(self, *, immediate: bool = False) -> None:
-        """End the server and its sessions. A named data folder gets a checkpoint unless `immediate`; ours is removed."""
+        """End the server and its sessions. A named folder gets a checkpoint unless `immediate`; ours is removed."""
         self._end(signal.SIGQUIT if immediate or self._given is None else signal.SIGINT)
         if self._given is None and self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
