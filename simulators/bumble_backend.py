@@ -181,7 +181,9 @@ class _Client(BaseBleakClient):
 
     @property
     def is_connected(self) -> bool:
-        return self._connection is not None and self._connection.handle in self.device.connections
+        # by identity: a handle is given to the next connection as soon as it is free
+        connection = self._connection
+        return connection is not None and self.device.connections.get(connection.handle) is connection
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         del kwargs

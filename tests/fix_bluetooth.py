@@ -236,6 +236,13 @@ class GatewayProcess:
         return await asyncio.to_thread(self.process.wait, 20)
 
 
+async def until_logged(process: GatewayProcess, event: str) -> None:
+    """Wait until the gateway has logged such an event."""
+    async with asyncio.timeout(30):
+        while not any(line["event"] == event for line in process.log):  # noqa: ASYNC110 - another process's file
+            await asyncio.sleep(0.05)
+
+
 StartGateway = Callable[..., AbstractContextManager[GatewayProcess]]
 
 

@@ -205,8 +205,10 @@ async def test_an_outbox_that_fills_up_midway_leaves_the_next_reading_unconfirme
         assert [found.values[0] for found in running.kept] == [127.0, 128.0]
 
 
-@pytest.mark.parametrize("devices", [4])
-async def test_every_device_of_a_small_ward_is_collected(air: Air, edge: OpenEdge, devices: int) -> None:
+@pytest.mark.parametrize("devices", [10])
+async def test_every_device_of_a_small_ward_is_collected_in_one_connection_each(
+    air: Air, edge: OpenEdge, devices: int
+) -> None:
     cuffs: list[Peripheral] = [
         BloodPressureCuff(air, address=f"F0:00:00:00:01:{n:02X}", serial=f"BP-{n}") for n in range(devices)
     ]
@@ -214,4 +216,5 @@ async def test_every_device_of_a_small_ward_is_collected(air: Air, edge: OpenEdg
         await asyncio.gather(*(cuff.start() for cuff in cuffs))
         await within(asyncio.gather(*(cuff.measure(pressure(120 + n)) for n, cuff in enumerate(cuffs))))
         assert {found.device for found in running.kept} == {cuff.device for cuff in cuffs}
+        assert [cuff.connections for cuff in cuffs] == [1] * devices
         await asyncio.gather(*(cuff.stop() for cuff in cuffs))
