@@ -2,4 +2,11 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fix_bluetooth", "tests.fix_broker", "tests.fix_browser", "tests.fix_monitor", "tests.fix_postgres"]
+pytest_plugins = [
+    "tests.fix_bluetooth",
+    "tests.fix_broker",
+    "tests.fix_browser",
+    "tests.fix_desk",
+    "tests.fix_monitor",
+    "tests.fix_postgres",
+]

@@ -194,15 +194,14 @@ class RunningDesk:
         """A browser's worth of cookies, nobody signed in."""
         return httpx.AsyncClient(base_url=self.base, follow_redirects=False, timeout=20)
 
-    async def signed_in(self, login: str) -> httpx.AsyncClient:
-        """A client with a session. Close it."""
-        client = self.client()
-        page = await client.get("/login")
-        answer = await client.post(
-            "/login", data={"csrf": token_in(page.text), "login": login, "password": PASSWORD, "back": "/queue"}
-        )
-        assert answer.status_code == 303, answer.text
-        return client
+    @asynccontextmanager
+    async def signed_in(self, login: str) -> AsyncIterator[httpx.AsyncClient]:
+        """A client with a session."""
+        async with self.client() as client:
+            fields = {"login": login, "password": PASSWORD, "csrf": token_in((await client.get("/login")).text)}
+            answer = await client.post("/login", data=fields)
+            assert answer.status_code == 303, answer.text
+            yield client
 
 
 def token_in(page: str) -> str:

@@ -54,7 +54,8 @@ class Texts:
         start = f"{prefix}."
         return {key.removeprefix(start): text for key, text in self._texts.items() if key.startswith(start)}
 
-    def keys(self) -> frozenset[str]:
+    @property
+    def names(self) -> frozenset[str]:
         """All keys, for the check that the languages are equal."""
         return frozenset(self._texts)
 
