@@ -114,7 +114,7 @@ class Gateway:
             url=settings.radio_url,
             identity=f"{settings.site}/{settings.source}",
             bonds=settings.bonds,
-            services=wanted.services,
+            services=wanted.scanned,
             limits=Limits(settings.connect_s, settings.call_s),
             passkeys={address: passkey.get_secret_value() for address, passkey in settings.passkeys.items()},
         ) as radio:

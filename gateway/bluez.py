@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
-from bleak import BleakClient, BleakScanner
+from bleak import BleakAdapter, BleakClient, BleakScanner
+from bleak.backends.adapter import BaseBleakAdapter
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient
 from bleak.backends.device import BLEDevice
@@ -24,7 +25,7 @@ from bleak.exc import BleakBluetoothNotAvailableError, BleakError, BleakGATTProt
 from bleak.uuids import normalize_uuid_str
 
 from gateway.errors import AccessRefused, BadSetting, GatewayError, LinkLost, NoAnswer, RadioGone
-from gateway.radio import Discovery, Link, name_of
+from gateway.radio import HEALTH_SERVICES, Discovery, Link, name_of
 
 _T = TypeVar("_T")
 _log = structlog.get_logger()
@@ -95,7 +96,10 @@ async def open_radio(
                 await stack.enter_async_context(bonding(present.__contains__, passkeys or {}))
         except BleakError as error:
             raise RadioGone(f"{error}") from error
-        yield BleakRadio(found.scanner, found.client, services, limits, present)
+        radio = BleakRadio(found.scanner, found.client, services, limits, present)
+        if backend is None:
+            await radio.take_over(None)
+        yield radio
 
 
 class BleakRadio:
@@ -118,9 +122,34 @@ class BleakRadio:
         self._services = None if services is None else [normalize_uuid_str(uuid) for uuid in services]
         self._limits = limits
         self._adapter = asyncio.Lock()
+        self._left: list[Discovery] = []
+
+    async def take_over(self, adapter: type[BaseBleakAdapter] | None) -> None:
+        """Find the devices whose links a killed gateway has left with bluetoothd: they do not advertise.
+
+        `discover` gives them first. An adapter that does not know is no hindrance.
+        """
+        found: dict[str, tuple[BLEDevice, set[str]]] = {}
+        try:
+            async with asyncio.timeout(self._limits.call_s):
+                system = await BleakAdapter.get(backend=adapter)
+                for service in HEALTH_SERVICES:
+                    for device in await system.get_connected_devices([service]):
+                        found.setdefault(device.address.upper(), (device, set()))[1].add(service)
+        except (BleakError, NotImplementedError, EOFError, OSError) as error:
+            _log.warning("connected devices are not known", why=f"{type(error).__name__}: {error}")
+        self._left = [
+            Discovery(address, device.name or "", frozenset(offered), 0, device)
+            for address, (device, offered) in found.items()
+        ]
 
     async def discover(self, wanted: Callable[[Discovery], bool], within_s: float) -> Discovery | None:
         """As the port says."""
+        left, self._left = self._left, []
+        for number, discovery in enumerate(left):
+            if wanted(discovery):
+                self._left = left[number + 1 :]
+                return discovery
         found: asyncio.Future[Discovery] = asyncio.get_running_loop().create_future()
 
         def heard(device: BLEDevice, data: AdvertisementData) -> None:

@@ -12,33 +12,33 @@ import structlog
 from gateway.connected import ConnectedDevice, Terms
 from gateway.errors import GatewayError, LinkLost, NoAnswer, RadioGone
 from gateway.outbox import Outbox
-from gateway.radio import Discovery, Radio
-from gateway.sessions import HEALTH_SERVICES, Outcome, follow
+from gateway.radio import HEALTH_SERVICES, Discovery, Radio
+from gateway.sessions import Outcome, follow
 
 _log = structlog.get_logger()
 _DOUBLINGS: Final = 10
 
 
 class Wanted(NamedTuple):
-    """The allow-list taken apart. services: what the radio may filter by; None: it may not."""
+    """The allow-list taken apart; a device is admitted by its address or by a service that it advertises."""
 
     addresses: frozenset[str]
-    services: frozenset[str] | None
+    services: frozenset[str]
+
+    @property
+    def scanned(self) -> frozenset[str] | None:
+        """What a scan may be narrowed to. None: nothing, a listed address may advertise any service."""
+        return None if self.addresses else self.services
 
     def admits(self, discovery: Discovery) -> bool:
         """Is this device on the list?"""
-        return discovery.address in self.addresses or (
-            bool(discovery.services & (self.services or frozenset())) if self.services is not None else False
-        )
+        return discovery.address in self.addresses or bool(discovery.services & self.services)
 
 
 def wanted_by(accept: frozenset[str]) -> Wanted:
     """accept: addresses (with colons) and service UUIDs; empty: every health device."""
     addresses = frozenset(entry for entry in accept if ":" in entry)
-    services = frozenset(accept - addresses)
-    if addresses:
-        return Wanted(addresses, services or None)
-    return Wanted(addresses, services or frozenset(HEALTH_SERVICES))
+    return Wanted(addresses, frozenset(accept - addresses) if accept else frozenset(HEALTH_SERVICES))
 
 
 class _Rest(NamedTuple):

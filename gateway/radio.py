@@ -8,10 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from devices.catalogue import short_uuid
 from devices.errors import UnknownCharacteristic
+
+INDICATED: Final = (("1810", "2A35"), ("1822", "2A5E"), ("181D", "2A9D"), ("181B", "2A9C"), ("1809", "2A1C"))
+"""Measurements a device sends by itself once they are switched on: service and characteristic."""
+
+HEALTH_SERVICES: Final = ("1808", *(service for service, _ in INDICATED))
+"""Services whose devices are connected to."""
 
 
 class Discovery(NamedTuple):

@@ -7,20 +7,14 @@ from __future__ import annotations
 
 import enum
 from functools import partial
-from typing import Final
 
 from devices import catalogue
 from devices.gatt.glucose import GlucoseMeasurement
 from gateway import records
 from gateway.connected import ConnectedDevice
 from gateway.errors import AccessRefused, LinkLost, NoAnswer, OutboxFull
+from gateway.radio import INDICATED
 from gateway.roster import note
-
-INDICATED: Final = (("1810", "2A35"), ("1822", "2A5E"), ("181D", "2A9D"), ("181B", "2A9C"), ("1809", "2A1C"))
-"""Measurements a device sends by itself once they are switched on: service and characteristic."""
-
-HEALTH_SERVICES: Final = ("1808", *(service for service, _ in INDICATED))
-"""Services whose devices are connected to."""
 
 
 class Outcome(enum.StrEnum):

@@ -97,7 +97,7 @@ def edge(air: Air, tmp_path: Path) -> OpenEdge:
                 url=air.url,
                 identity="dongyuan/gw-1",
                 bonds=tmp_path / "bonds.json",
-                services=wanted.services,
+                services=wanted.scanned,
                 limits=Limits(connect_s=5.0, call_s=call_s),
             ) as radio:
                 collector = Collector(

@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from bleak.backends.adapter import BaseBleakAdapter
+from bleak.backends.device import BLEDevice
+from bleak.uuids import normalize_uuid_str
 
 from devices.nomenclature import BLOOD_PRESSURE, BODY_MASS, PULSE_OXIMETRY
 from devices.observation import Fact, Observation
+from gateway.bluez import BleakRadio, Limits
+from gateway.collector import wanted_by
 from simulators.peripheral import Kept, Measurement, Peripheral
 from simulators.peripheral_indicating import BloodPressureCuff, PulseOximeter, WeightScale
 from simulators.radio import Air
@@ -218,3 +223,20 @@ async def test_every_device_of_a_small_ward_is_collected_in_one_connection_each(
         assert {found.device for found in running.kept} == {cuff.device for cuff in cuffs}
         assert [cuff.connections for cuff in cuffs] == [1] * devices
         await asyncio.gather(*(cuff.stop() for cuff in cuffs))
+
+
+async def test_a_device_whose_link_a_killed_gateway_left_behind_is_found_without_advertising() -> None:
+    class System(BaseBleakAdapter):
+        @classmethod
+        async def get(cls, **_: object) -> System:
+            return cls()
+
+        async def get_connected_devices(self, service_uuids: frozenset[str]) -> list[BLEDevice]:
+            mine = normalize_uuid_str("1810") in service_uuids
+            return [BLEDevice("F0:00:00:00:00:01", "cuff", None)] if mine else []
+
+    radio = BleakRadio(None, None, None, Limits(), set())
+    await radio.take_over(System)
+    found = await radio.discover(wanted_by(frozenset()).admits, within_s=0.1)
+    assert found is not None
+    assert (found.address, found.services) == ("F0:00:00:00:00:01", {"1810"})
