@@ -44,7 +44,8 @@ async def run(settings: Settings, stop: asyncio.Event, *, clock: Callable[[], da
     async with Consumer(_address(settings), _session(settings), clock=clock) as consumer:
         service = _Service(settings, consumer, clock)
         await service.serve(stop)
-        await consumer.drain(2.0)
+        if not await consumer.drain(2.0):
+            log.warning("the broker did not take the last receipts and acknowledgements; it will send again")
     log.info("stopped", **service.totals())
 
 

@@ -83,9 +83,13 @@ class Consumer:
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection = 0
+        self._unpublished = 0
+        self._all_published = asyncio.Event()
+        self._all_published.set()
         self._held = threading.BoundedSemaphore(session.receive_maximum)
         self._turn = threading.Lock()
         self._closing = False
+        self._said = False
         self._client = self._make_client()
 
     def _make_client(self) -> Client:
@@ -107,6 +111,7 @@ class Consumer:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
         return client
 
     async def __aenter__(self) -> Self:
@@ -137,15 +142,40 @@ class Consumer:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """QoS 1. Queued while the broker is away."""
+        self._unpublished += 1
+        self._all_published.clear()
         self._client.publish(topic, payload, qos=_QOS)
 
-    async def drain(self, seconds: float) -> None:
-        """Give what was published last a chance to reach the broker. A receipt lost here is harmless: the source
-        sends again."""
-        for _ in range(int(seconds * 100)):
-            if not (self.connected.is_set() and self._client.want_write()):
-                return
-            await asyncio.sleep(0.01)
+    def _published(self) -> None:
+        self._unpublished -= 1
+        if not self._unpublished:
+            self._all_published.set()
+
+    async def drain(self, seconds: float) -> bool:
+        """Wait until the broker has taken what was published and acknowledged so far; False: it did not in time.
+
+        The broker answers in order, so its answer to one more subscription comes after everything before it. Without
+        this, closing a socket that still holds unread data resets it, and the broker may never read what we wrote.
+        """
+        if not self.connected.is_set():
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._all_published.wait()
+                self.connected.clear()
+                self._subscribe()
+                await self.connected.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _subscribe(self) -> None:
+        group = f"$share/{self._session.shared_group}/" if self._session.shared_group else ""
+        filters = [f"{group}{every(Leaf.OBSERVATIONS)}", f"{group}{every(Leaf.STATUS)}"]
+        if self._session.version == "5":
+            self._client.subscribe([(name, SubscribeOptions(qos=_QOS)) for name in filters])
+        else:
+            self._client.subscribe([(name, _QOS) for name in filters])
 
     # called by paho's network thread
 
@@ -159,12 +189,7 @@ class Consumer:
         if allowed < _OUT_IN_FLIGHT:
             log.warning("broker takes fewer receipts at once than are sent", allowed=allowed, sent=_OUT_IN_FLIGHT)
         log.debug("broker accepts the connection", session_present=flags.session_present)
-        group = f"$share/{self._session.shared_group}/" if self._session.shared_group else ""
-        filters = [f"{group}{every(Leaf.OBSERVATIONS)}", f"{group}{every(Leaf.STATUS)}"]
-        if self._session.version == "5":
-            client.subscribe([(name, SubscribeOptions(qos=_QOS)) for name in filters])
-        else:
-            client.subscribe([(name, _QOS) for name in filters])
+        self._subscribe()
 
     def _on_subscribe(
         self,
@@ -177,7 +202,9 @@ class Consumer:
         if refused := [str(reason) for reason in reasons if reason.is_failure]:
             log.error("broker refuses the subscription", reasons=refused)
             return
-        log.info("broker connected", host=self._address.host, port=self._address.port)
+        if not self._said:
+            self._said = True
+            log.info("broker connected", host=self._address.host, port=self._address.port)
         self._tell(self.connected.set)
 
     def _on_disconnect(
@@ -190,6 +217,7 @@ class Consumer:
     ) -> None:
         with self._turn:
             self._connection += 1
+        self._said = False
         log.log(logging.WARNING if reason.is_failure else logging.INFO, "broker disconnected", reason=str(reason))
         self._tell(self.connected.clear)
 
@@ -208,6 +236,13 @@ class Consumer:
             message.qos,
         )
         self._tell(self.deliveries.put_nowait, delivery)
+
+    def _on_publish(
+        self, _client: Client, _userdata: object, _packet: int, reason: ReasonCode, _properties: Properties
+    ) -> None:
+        if reason.is_failure:
+            log.warning("broker refuses a receipt", reason=str(reason))
+        self._tell(self._published)
 
     def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
         loop = self._loop

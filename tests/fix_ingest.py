@@ -26,7 +26,7 @@ from devices.observation import Observation
 from ingest import database, intake
 from simulators.embedded.broker import INGEST, Broker
 
-PATIENCE_SECONDS = 45.0
+PATIENCE_SECONDS = 15.0
 """How long a test waits for something that must happen; it is no measure of speed."""
 
 SITE = "north"
@@ -143,10 +143,14 @@ class IngestProcess:
 
     def wait_for_line(self, event: str) -> dict[str, Any]:
         """The first log line with this event."""
-        wait_until(lambda: any(line.get("event") == event for line in self.lines) or self._ended(), f"line {event!r}")
-        found = [line for line in self.lines if line.get("event") == event]
-        assert found, f"ingest ended: {self.lines}"
-        return found[0]
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            over = self._ended() or time.monotonic() > deadline
+            found = [line for line in self.lines if line.get("event") == event]
+            if found:
+                return found[0]
+            assert not over, f"ingest ended or never said {event!r}: {self.lines}"
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """SIGKILL."""
