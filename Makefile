@@ -22,7 +22,7 @@ demo: .venv/.stamp
 	@$(bin)/suifang-demo $(ARGS)
 
 test: .venv/.stamp
-	@.ci/browser
+	@.ci/test-packages
 	$(bin)/pytest $(ARGS)
 
 bench: .venv/.stamp
