@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-import psycopg
 from psycopg import AsyncConnection
 
 from ingest import database as telemetry
@@ -45,6 +44,8 @@ if TYPE_CHECKING:
 EDITION: Final = "2011"
 GATEWAY: Final = "gateway-1"
 GATEWAY_SITE: Final = "dongyuan"
+_OPTIONS: Final = {"track_commit_timestamp": "on"}
+"""So that latencies end where the commit does (`simulators.witness`)."""
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ async def chain(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="suifang-")))
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         announce("getting a database")
-        server = await _entered_in_thread(stack, database(announce=announce))
+        server = await _entered_in_thread(stack, database(options=_OPTIONS, announce=announce))
         name = f"suifang_{secrets.token_hex(4)}"
         url = await asyncio.to_thread(create_database, server.url, name)
         if server.cluster is None:
@@ -123,25 +124,8 @@ async def chain(
         )
         announce(f"opening the records of {len(people)} simulated residents")
         await _furnish(made, now, history_days)
-        desk_settings = _monitor_environment(made, ring, blind)
-        await _start(stack, made, "ingest", ["-m", "ingest", "run"], _ingest_environment(made), said_words=INGEST_READY)
-        if monitor:
-            await _start(stack, made, "monitor", ["-m", "monitor", "run"], desk_settings, said_words=MONITOR_READY)
-        if web:
-            announce("starting the desk")
-            port = free_port()
-            made.web_url = f"http://127.0.0.1:{port}"
-            await _start(
-                stack,
-                made,
-                "web",
-                ["-m", "monitor", "web"],
-                {**desk_settings, "SUIFANG_MONITOR_PORT": str(port)},
-                ready=answers("127.0.0.1", port, "/healthz"),
-            )
-        if ble:
-            announce("switching on the simulated Bluetooth devices and the gateway")
-            await _bluetooth(stack, made, people)
+        announce("starting the services")
+        await _start_services(stack, made, _monitor_environment(made, ring, blind), ble=ble, monitor=monitor, web=web)
         yield made
         announce("stopping")
 
@@ -230,44 +214,43 @@ def _monitor_environment(made: Chain, ring: bytes, blind: bytes) -> dict[str, st
     }
 
 
-async def _start(
-    stack: contextlib.AsyncExitStack,
+async def _start_services(
+    stack: contextlib.AsyncExitStack, made: Chain, desk_settings: dict[str, str], *, ble: bool, monitor: bool, web: bool
+) -> None:
+    """All at once: each waits for what it needs by itself."""
+    wanted = [_service(made, "ingest", _ingest_environment(made), said_words=INGEST_READY)]
+    if monitor:
+        wanted.append(_service(made, "monitor", desk_settings, said_words=MONITOR_READY))
+    if web:
+        port = free_port()
+        made.web_url = f"http://127.0.0.1:{port}"
+        settings = {**desk_settings, "SUIFANG_MONITOR_PORT": str(port)}
+        wanted.append(_service(made, "web", settings, ready=answers("127.0.0.1", port, "/healthz")))
+    if ble:
+        # Bumble is loaded only by who wants a radio
+        from simulators import neighbourhood  # noqa: PLC0415
+
+        made.air = await stack.enter_async_context(neighbourhood.air())
+        made.peripherals = await neighbourhood.devices(stack, made.air, devices_of(made.people, "ble"))
+        sign_in = await asyncio.to_thread(made.broker.credentials, GATEWAY)
+        environment = neighbourhood.gateway_environment(
+            made.air.url, made.folder / "gateway", sign_in, site=GATEWAY_SITE
+        )
+        wanted.append(_service(made, "gateway", environment, said_words=GATEWAY_READY))
+    for process in wanted:
+        made.processes[process.name] = process
+        stack.push_async_callback(process.stop)
+    await asyncio.gather(*(process.start() for process in wanted))
+
+
+def _service(
     made: Chain,
     name: str,
-    args: Sequence[str],
     environment: dict[str, str],
     *,
     said_words: str = "",
     ready: Callable[[], Any] | None = None,
-) -> None:
+) -> Process:
     log = made.folder / f"{name}.log"
-    process = Process(name, args, environment=environment, log=log, ready=ready or said(log, said_words))
-    made.processes[name] = process
-    stack.push_async_callback(process.stop)
-    await process.start()
-
-
-async def _bluetooth(stack: contextlib.AsyncExitStack, made: Chain, people: Sequence[Person]) -> None:
-    # Bumble is loaded only by who wants a radio
-    from simulators import neighbourhood  # noqa: PLC0415
-
-    made.air = await stack.enter_async_context(neighbourhood.air())
-    made.peripherals = await neighbourhood.devices(stack, made.air, devices_of(people, "ble"))
-    sign_in = made.broker.credentials(GATEWAY)
-    await _start(
-        stack,
-        made,
-        "gateway",
-        ["-m", "gateway", "run"],
-        neighbourhood.gateway_environment(made.air.url, made.folder / "gateway", sign_in, site=GATEWAY_SITE),
-        said_words=GATEWAY_READY,
-    )
-
-
-def reachable(url: str) -> bool:
-    """Whether the database answers now."""
-    try:
-        with psycopg.connect(url, connect_timeout=2):
-            return True
-    except psycopg.OperationalError:
-        return False
+    room, command = ("monitor", "web") if name == "web" else (name, "run")
+    return Process(name, ["-m", room, command], environment=environment, log=log, ready=ready or said(log, said_words))

@@ -187,7 +187,7 @@ _ROLES: Final[tuple[_Role, ...]] = (
         age=61,
         registers=(_DM,),
         owns=(("glucose", "push"),),
-        visits=(_visit(_DM, 35, fasting_glucose=6.1),),
+        visits=(_visit(_DM, 97, fasting_glucose=6.1),),  # the regular visit is overdue
         profile=_DIABETIC,
         site="nanqiao",
     ),
@@ -196,6 +196,7 @@ _ROLES: Final[tuple[_Role, ...]] = (
         age=64,
         registers=(_HTN,),
         owns=((_BP, "ble"),),
+        # once not at goal: to be seen within two weeks
         visits=(
             _visit(_HTN, 12, systolic=146, diastolic=88, classification=2, next_in_days=14),
             _visit(_HTN, 95, systolic=134, diastolic=82),
@@ -210,8 +211,9 @@ _ROLES: Final[tuple[_Role, ...]] = (
         owns=((_BP, "ble"), ("glucose", "push")),
         allergies=("头孢",),
         visits=(
-            _visit(_HTN, 13, systolic=152, diastolic=94, classification=2, referred=True, next_in_days=14),
-            _visit(_HTN, 28, systolic=148, diastolic=92, classification=2, next_in_days=14),
+            # an emergency at a visit, referred: the referral is to be looked after within two weeks (S4)
+            _visit(_HTN, 13, systolic=184, diastolic=106, classification=2, referred=True, next_in_days=14),
+            _visit(_HTN, 75, systolic=134, diastolic=84),
             _visit(_DM, 50, fasting_glucose=6.3),
         ),
         profile=_BOTH,
@@ -222,7 +224,11 @@ _ROLES: Final[tuple[_Role, ...]] = (
         age=75,
         registers=(_HTN, _COPD, _OLD),
         owns=((_BP, "ble"), ("oxygen_saturation", "push")),
-        visits=(_visit(_HTN, 70, systolic=136, diastolic=78),),
+        # two visits running not at goal
+        visits=(
+            _visit(_HTN, 10, systolic=148, diastolic=84, classification=2, next_in_days=14),
+            _visit(_HTN, 24, systolic=150, diastolic=86, classification=2, next_in_days=14),
+        ),
         profile=Profile(systolic=127, diastolic=75, circadian=5, medicine=5, oxygen=95.2, pulse=78),
         cuff_offset_s=2 * 86400.0,
         site="nanqiao",

@@ -193,7 +193,7 @@ async def _snapshot(running: Chain, stage: Stage) -> Snapshot:
     lines = []
     for person in running.people:
         for device in person.devices:
-            last = stage.ledger.last.get(device.uid)
+            last = stage.ledger.last.get((device.uid, person.key))
             lines.append(
                 DeviceLine(
                     person=person.key,

@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 from zoneinfo import ZoneInfo
 
+from psycopg import OperationalError
+
 from devices.message import MOST_BYTES, Message, digest, encode
 from devices.observation import Observation
 from simulators import frontdesk, timeline
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 ZONE: Final = ZoneInfo("Asia/Shanghai")
 _AHEAD: Final = timedelta(days=2)
+_CARD_WITHIN_S: Final = 30
 
 
 class Stage:
@@ -151,9 +154,7 @@ class Stage:
         self._records[act.device.uid] = record_no = self._records.get(act.device.uid, 0) + 1
         observation = timeline.observe(reading, act.device, measured_at, record_no=record_no, session=session)
         if session is not None:
-            async with self.chain.connection() as conn:
-                subject = self.chain.subjects[act.person.key]
-                await frontdesk.read_cards(conn, [(session, subject, measured_at)], now=now)
+            await self._read_card(session, act, measured_at, now)
         payload = _spoilt(observation, flaw, now)
         refusal = REFUSAL.get(flaw) if flaw else None
         self.ledger.write(
@@ -172,6 +173,20 @@ class Stage:
         kiosk.push_payload(payload)
         for again in range(1, act.injected.deliveries if act.injected else 1):
             kiosk.push_payload(_message(observation, now + timedelta(milliseconds=again)))
+
+    async def _read_card(self, session: str, act: Act, at: datetime, now: datetime) -> None:
+        """The kiosk's card reader, which waits while the database is away."""
+        until = asyncio.get_running_loop().time() + _CARD_WITHIN_S
+        while True:
+            try:
+                async with self.chain.connection() as conn:
+                    await frontdesk.read_cards(conn, [(session, self.chain.subjects[act.person.key], at)], now=now)
+            except OperationalError:
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(0.3)
+            else:
+                return
 
     def _source(self, act: Act) -> str:
         if act.device.route != "kiosk":

@@ -86,13 +86,14 @@ class Ledger:
 
     def __init__(self, path: Path | None = None) -> None:
         self.entries: list[Made] = []
-        self.last: dict[str, Made] = {}
+        self.last: dict[tuple[str, str | None], Made] = {}
+        """By device and person: a kiosk's cuff is everybody's."""
         self._file: TextIO | None = path.open("a", encoding="utf-8") if path else None
 
     def write(self, entry: Made) -> None:
         """Before the measurement is sent."""
         self.entries.append(entry)
-        self.last[entry.uid] = entry
+        self.last[entry.uid, entry.person] = entry
         if self._file:
             self._file.write(msgspec.json.encode(entry).decode() + "\n")
             self._file.flush()

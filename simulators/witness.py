@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow, tuple_row
 
 from simulators.scenario import Alarm
@@ -16,7 +16,7 @@ from simulators.truth import Key, Made, RaisedAlert, RefusedRow, StoredRow, Verd
 
 _ROWS: Final = """
 SELECT d.device_uid, o.kind, o.record_no, COALESCE(odd.device_at, o.identity_at),
-       o.v0, o.v1, o.v2, o.v3, o.more, s.subject_id, b.stored_at, o.measured_at
+       o.v0, o.v1, o.v2, o.v3, o.more, s.subject_id, {committed_o}, o.measured_at
 FROM telemetry.observation o
 JOIN telemetry.device d USING (device_id)
 JOIN telemetry.batch b USING (batch_id)
@@ -30,8 +30,9 @@ _ALERTS: Final = """
 SELECT a.subject_id, a.condition, a.severity, f.kind, n.raised_at, n.measured_at
 FROM monitor.alert a
 CROSS JOIN LATERAL (
-  SELECT raised_at, measured_at FROM monitor.finding
-  WHERE alert_id = a.alert_id AND reason IN ('new', 'worsened') ORDER BY raised_at DESC, finding_id DESC LIMIT 1
+  SELECT {committed_finding} AS raised_at, measured_at FROM monitor.finding
+  WHERE alert_id = a.alert_id AND reason IN ('new', 'worsened')
+  ORDER BY monitor.finding.raised_at DESC, finding_id DESC LIMIT 1
 ) n
 LEFT JOIN LATERAL (
   SELECT kind FROM monitor.followup WHERE alert_id = a.alert_id ORDER BY followup_id DESC LIMIT 1
@@ -88,13 +89,14 @@ async def look(conn: AsyncConnection[TupleRow], subjects: dict[str, UUID]) -> Se
     """Read it all. subjects: a person's key to the subject's id."""
     names = {subject: key for key, subject in subjects.items()}
     async with conn.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(_ROWS)
+        commits = await _commits(cursor)
+        await cursor.execute(_ROWS.format(committed_o=commits.row))
         raw = await cursor.fetchall()
         rows = [_row(row, names) for row in raw]
         by_moment = {(row[9], row[11]): made.key for row, made in zip(raw, rows, strict=True) if row[9] is not None}
         await cursor.execute(_QUARANTINE)
         refused = [_refused(*row) for row in await cursor.fetchall()]
-        await cursor.execute(_ALERTS)
+        await cursor.execute(_ALERTS.format(committed_finding=commits.finding))
         raised = [
             RaisedAlert(
                 person=names.get(subject, str(subject)),
@@ -105,6 +107,22 @@ async def look(conn: AsyncConnection[TupleRow], subjects: dict[str, UUID]) -> Se
             for subject, condition, severity, kind, raised_at, measured_at in await cursor.fetchall()
         ]
     return Seen(rows, refused, raised)
+
+
+class _Commits(NamedTuple):
+    """SQL for when a row was committed: the server's own record where it keeps one (`track_commit_timestamp`), else
+    the stamp that the service put into the row, which is a little earlier."""
+
+    row: str
+    finding: str
+
+
+async def _commits(cursor: AsyncCursor[TupleRow]) -> _Commits:
+    await cursor.execute("SELECT current_setting('track_commit_timestamp')")
+    row = await cursor.fetchone()
+    if row is None or row[0] != "on":
+        return _Commits("b.stored_at", "raised_at")
+    return _Commits("pg_xact_commit_timestamp(o.xmin)", "pg_xact_commit_timestamp(monitor.finding.xmin)")
 
 
 def judge(entries: list[Made], expected: dict[str, list[Alarm]], seen: Seen) -> Verdict:

@@ -145,7 +145,7 @@ def test_the_ledger_survives_in_its_file(tmp_path: Path) -> None:
         ledger.write(entry)
     ledger.close()
     assert Ledger.read(tmp_path / "truth.jsonl") == ENTRIES
-    assert ledger.last[CUFF] == ENTRIES[-1]
+    assert ledger.last[CUFF, "R01"] == ENTRIES[-1]
 
 
 def test_percentiles_are_milliseconds_of_real_measurements() -> None:
