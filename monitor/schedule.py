@@ -58,18 +58,27 @@ async def open_due(
             if not subjects:
                 return opened
             after = subjects[-1]
-            people = await residents(conn, subjects)
-            visits = await visits_of(conn, subjects)
-            await cursor.execute(_SQL["open_programmes"], {"subject_ids": subjects})
-            busy = set(await cursor.fetchall())
-            for subject_id in subjects:
-                history = visits.get(subject_id, [])
-                for new in due_items(people[subject_id], history, desk=desk, pace=pace, now=now):
-                    waits = (subject_id, new.programme) in busy
-                    if waits and new.kind is ItemKind.REGULAR:
-                        continue  # what waits already brings the person in
-                    if await open_followup(conn, new) is not None:
-                        opened[new.kind] += 1
+            opened += await open_due_for(conn, subjects, desk=desk, pace=pace, now=now)
+
+
+async def open_due_for(
+    conn: AsyncConnection[TupleRow], subjects: Sequence[UUID], *, desk: Desk, pace: timedelta, now: datetime
+) -> Counter[ItemKind]:
+    """The same for some residents, in the caller's transaction: after a visit was recorded."""
+    opened: Counter[ItemKind] = Counter()
+    people = await residents(conn, subjects)
+    visits = await visits_of(conn, list(subjects))
+    cursor = await conn.execute(_SQL["open_programmes"], {"subject_ids": list(subjects)})
+    busy = set(await cursor.fetchall())
+    for subject_id, person in people.items():
+        if person.state != "active":
+            continue
+        for new in due_items(person, visits.get(subject_id, []), desk=desk, pace=pace, now=now):
+            if new.kind is ItemKind.REGULAR and (subject_id, new.programme) in busy:
+                continue  # what waits already brings the person in
+            if await open_followup(conn, new) is not None:
+                opened[new.kind] += 1
+    return opened
 
 
 def due_items(

@@ -14,6 +14,9 @@ from monitor.judging import LiveRules, unjudged_reason
 from monitor.patients import Resident
 from monitor.programme_pack import Pack
 
+_SIMULATED: Final = int(Fact.SIMULATED)  # plain numbers: this runs for every reading of a window
+_TIME_FAULT: Final = int(Fact.TIME_FAULT)
+
 
 class Unjudged(enum.StrEnum):
     """Stored and shown, but no rule saw it; beside `monitor.evaluation_finding.NotJudged`."""
@@ -33,12 +36,12 @@ def why_barred(reading: StoredObservation, resident: Resident | None) -> Unjudge
     """Why no rule may see this reading of this person, whatever it says; None: it may."""
     if resident is None:
         return Unjudged.NO_RESIDENT
-    simulated = bool(reading.facts & Fact.SIMULATED)
+    simulated = bool(reading.facts & _SIMULATED)
     if simulated != resident.simulated:
         return Unjudged.SIMULATED_ON_REAL if simulated else Unjudged.REAL_ON_SIMULATED
     if resident.state != "active":
         return Unjudged.NOT_ACTIVE
-    return Unjudged.TIME_FAULT if reading.facts & Fact.TIME_FAULT else None
+    return Unjudged.TIME_FAULT if reading.facts & _TIME_FAULT else None
 
 
 def why_unjudged(

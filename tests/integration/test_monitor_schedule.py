@@ -9,7 +9,7 @@ from uuid import UUID
 
 from monitor.judging_batch import Bench
 from monitor.queue import Item
-from monitor.schedule import open_due, until_hour
+from monitor.schedule import open_due, open_due_for, until_hour
 from monitor.severity import ItemKind
 from monitor.visits import NewVisit, record_visit, visits
 from tests.fix_monitor import NOW, Stage, cuff
@@ -118,6 +118,15 @@ async def test_somebody_never_seen_is_due_from_the_day_of_enrolment(stage: Stage
 async def test_what_waits_already_is_not_asked_for_again(stage: Stage) -> None:
     await stage.resident(since=date(2026, 1, 5))
     await stage.raised(cuff(186, 112))
+    assert await _open(stage) == Counter()
+
+
+async def test_a_visit_opens_what_it_asks_for_at_once(stage: Stage) -> None:
+    subject_id = await stage.resident()
+    await _visit(stage, subject_id, 0, sbp=158, dbp=96)
+    async with stage.conn.transaction():
+        opened = await open_due_for(stage.conn, [subject_id], desk=stage.desk, pace=PACE, now=NOW)
+    assert opened == Counter({ItemKind.TWO_WEEKS: 1})
     assert await _open(stage) == Counter()
 
 
