@@ -1,7 +1,8 @@
 """One run's folder: made, owned, and swept up later if the run was killed.
 
-A folder's name carries its owner's process id and that process's start time (pids are reused). A server writes its
-process id into `server.pid`; whoever comes next ends servers and removes folders whose owner is gone.
+A folder's name carries its owner's process namespace, process id and start time (ids are reused). A server's process id
+stands in `server.pid`; whoever comes next ends servers and removes folders whose owner is gone. Owners in another
+namespace (a container that shares the cache) cannot be seen from here: their folders go when they are a week old.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from simulators.embedded.errors import NotStarted
 from simulators.embedded.unprivileged import give, require_reachable
 
 _PID_FILE = "server.pid"
+_FOREIGN_FOR_S = 7 * 86400
 
 
 def make(kind: str, cache: Path) -> Path:
-    """A new folder `cache/run/<kind>-<owner>-<random>` that the server's user owns; abandoned ones go first."""
+    """A new folder below `cache/run` that the server's user owns; abandoned ones go first. kind: without hyphens."""
     runs = cache / "run"
     runs.mkdir(exist_ok=True)
     runs.chmod(0o755)
     _sweep(runs)
     owner = os.getpid()
-    folder = Path(tempfile.mkdtemp(prefix=f"{kind}-{owner}-{_started(owner)}-", dir=runs))
+    folder = Path(tempfile.mkdtemp(prefix=f"{kind}-{_namespace()}-{owner}-{_started(owner)}-", dir=runs))
     give(folder)
     require_reachable(folder)
     return folder
@@ -76,9 +78,15 @@ def wait_gone(pids: list[int], timeout_s: float = 10.0) -> bool:
 
 def _sweep(runs: Path) -> None:
     for folder in runs.iterdir():
-        _, _, rest = folder.name.partition("-")
-        owner, _, started = rest.partition("-")
-        if not owner.isdigit() or _started(int(owner)) == started.partition("-")[0]:
+        parts = folder.name.split("-")
+        if len(parts) < 5 or not parts[2].isdigit():
+            continue
+        if parts[1] != _namespace():
+            with suppress(OSError):
+                if folder.stat().st_mtime < time.time() - _FOREIGN_FOR_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+            continue
+        if _started(int(parts[2])) == parts[3]:
             continue
         with suppress(OSError, ValueError):
             pid, began = (folder / _PID_FILE).read_text(encoding="ascii").split()
@@ -89,6 +97,11 @@ def _sweep(runs: Path) -> None:
                         os.kill(each, signal.SIGKILL)
                 wait_gone(lost)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _namespace() -> str:
+    """The process namespace: within it a process id means one process."""
+    return str(Path("/proc/self/ns/pid").stat().st_ino)
 
 
 def _stat(pid: int) -> list[str]:

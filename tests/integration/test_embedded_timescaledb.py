@@ -125,6 +125,16 @@ def test_a_killed_runs_server_is_ended_by_the_next_run() -> None:
     assert runfolder.wait_gone([server])
 
 
+def test_the_folder_of_another_containers_run_is_left_alone_until_it_is_old(run_folder: Path) -> None:
+    foreign = run_folder.with_name("postgres-1-1-1-x_y-z")  # no process here started at tick 1
+    foreign.mkdir()
+    shutil.rmtree(runfolder.make("next", cache_folder()))
+    assert foreign.exists()
+    os.utime(foreign, (0, 0))
+    shutil.rmtree(runfolder.make("next", cache_folder()))
+    assert not foreign.exists()
+
+
 def test_an_announced_foreign_server_goes_first(postgres_cluster: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres_cluster.url)
     said: list[str] = []
