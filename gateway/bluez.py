@@ -201,7 +201,8 @@ class BleakRadio:
         try:
             await _limited(work, self._limits.call_s)
         except GatewayError as error:
-            raise RadioGone(error.detail) from error
+            no_bus = isinstance(error.__cause__, FileNotFoundError)
+            raise RadioGone("this machine has no D-Bus system bus" if no_bus else error.detail) from error
 
 
 class _BleakLink:

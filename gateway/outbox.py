@@ -14,7 +14,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -28,6 +28,8 @@ from gateway.receipts import Refused, Settlement, judge
 
 MOST_ODDITIES: Final = 10_000
 """Unreadable frames kept; a broken device must not fill the disk. The oldest go first."""
+
+TRIES_A_FULL_DISK_AFTER: Final = timedelta(seconds=30)
 
 
 class Mark(NamedTuple):
@@ -58,11 +60,12 @@ class Figures(NamedTuple):
     most_octets: int
     refused: int
     oddities: int
+    disk_full: bool = False
 
     @property
     def full(self) -> bool:
         """Nothing new is accepted."""
-        return self.octets >= self.most_octets
+        return self.disk_full or self.octets >= self.most_octets
 
 
 class _Flight(NamedTuple):
@@ -101,6 +104,7 @@ class Outbox:
         self._ids = ids
         self._flights: dict[str, _Flight] = {}
         self._digests: dict[str, str] = {}
+        self._disk_full_until: datetime | None = None
         self.changed = asyncio.Event()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,6 +235,7 @@ class Outbox:
             most_octets=self._most_octets,
             refused=(self._one("SELECT count(*) FROM refusal") or (0,))[0],
             oddities=(self._one("SELECT count(*) FROM oddity") or (0,))[0],
+            disk_full=self._disk_full_until is not None and self._clock() < self._disk_full_until,
         )
 
     def write(self, statement: str, parameters: Mapping[str, Any]) -> None:
@@ -283,7 +288,9 @@ class Outbox:
             try:
                 yield self._database
                 self._database.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                    self._disk_full_until = self._clock() + TRIES_A_FULL_DISK_AFTER
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise

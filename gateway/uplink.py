@@ -18,6 +18,7 @@ import structlog
 
 from devices.errors import MalformedMessage
 from devices.message import Leaf, Topic, decode_receipt
+from gateway.errors import OutboxFull
 from gateway.outbox import Outbox, Parcel
 from gateway.settings import Settings
 from gateway.status import Report, last_will
@@ -102,14 +103,21 @@ class Uplink:
         while True:
             self._outbox.changed.clear()
             now = self._clock()
-            room = self._settings.in_flight - self._outbox.in_flight(now)
-            for parcel in self._outbox.due(now, room) if room > 0 else ():
+            for parcel in self._due(now):
                 await self._forward(client, parcel)
             if self._stop.is_set():
                 deadline = deadline or time() + self._settings.drain_s
                 if self._outbox.figures().backlog == 0 or time() >= deadline:
                     return
             await self._until_due(None if deadline is None else deadline - time())
+
+    def _due(self, now: datetime) -> list[Parcel]:
+        room = self._settings.in_flight - self._outbox.in_flight(now)
+        try:
+            return self._outbox.due(now, room) if room > 0 else []
+        except OutboxFull as error:
+            _log.error("the disk is full: no new message can be made", why=error.detail)
+            return []
 
     async def _until_due(self, most_s: float | None) -> None:
         """Wait for a change in the outbox or the next repeat."""
@@ -138,7 +146,11 @@ class Uplink:
             except MalformedMessage as error:
                 _log.warning("receipt cannot be read", why=error.detail[:200])
                 continue
-            settlement = self._outbox.settle(receipt)
+            try:
+                settlement = self._outbox.settle(receipt)
+            except OutboxFull as error:
+                _log.error("the disk is full: the receipt will have to come again", why=error.detail)
+                continue
             _log.info(
                 "receipt",
                 message_id=receipt.message_id,

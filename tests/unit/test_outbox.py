@@ -179,8 +179,23 @@ def test_a_full_disk_is_a_full_outbox_and_the_transaction_leaves_no_half(outbox:
     outbox._database.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(OutboxFull):
         outbox.put([reading(n) for n in range(500)], Mark("eui64:00091f0000000001", "1808", 500, "x"))
-    assert outbox.figures().backlog == 1
+    figures = outbox.figures()
+    assert (figures.backlog, figures.full) == (1, True)
     assert outbox.mark("eui64:00091f0000000001", "1808") is None
+
+
+def test_a_disk_that_was_full_is_tried_again_after_a_while(path: Path) -> None:
+    times = [NOW]
+    with Outbox(path, clock=lambda: times[-1]) as outbox:
+        outbox._database.execute("PRAGMA max_page_count=1")
+        with pytest.raises(OutboxFull):
+            outbox.put([reading(n) for n in range(500)])
+        outbox._database.execute("PRAGMA max_page_count=100000")
+        assert outbox.figures().full
+        times.append(NOW + timedelta(seconds=31))
+        assert not outbox.figures().full
+        outbox.put([reading(1)])
+        assert outbox.figures().backlog == 1
 
 
 def test_a_mark_moves_with_the_records_it_stands_for(outbox: Outbox) -> None:
