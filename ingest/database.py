@@ -36,9 +36,9 @@ _LONGEST_PAUSE: Final = 5.0
 log = structlog.get_logger(__name__)
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, *, with_timescale: bool = True) -> None:
     """Bring the schema `telemetry` to this program's version: numbered migrations, hypertable where the server has
-    TimescaleDB, kinds from the nomenclature. Safe to repeat and to run twice at once.
+    TimescaleDB (unless declined), kinds from the nomenclature. Safe to repeat and to run twice at once.
 
     Errors: `DatabaseUnavailable`; `psycopg.Error` of a statement that failed (nothing of that migration stays).
     """
@@ -48,7 +48,8 @@ def migrate(url: str) -> None:
         raise DatabaseUnavailable(str(error).strip()) from None
     with guard:
         guard.execute("SELECT pg_advisory_lock(%s)", (_MIGRATE_LOCK,))
-        timescale.ensure_extension(guard)
+        if with_timescale:
+            timescale.ensure_extension(guard)
         guard.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
         _apply(url)
         with guard.transaction():
