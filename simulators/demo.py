@@ -123,7 +123,7 @@ async def _account(running: Chain, stage: Stage, scenario: Scenario, *, settled:
     spans = witness.spans(entries, seen, since=live_since)
     spans["push_to_receipt"] = stage.receipt_spans
     return Account(
-        verdict=witness.judge(entries, scenario.expected(stage.played_s), seen),
+        verdict=witness.judge(entries, scenario.expected(stage.ledger.injections), seen),
         redelivered=counts.redelivered,
         republished=stage.republished,
         latency_ms={stage_name: milliseconds(found) for stage_name, found in spans.items()},
@@ -200,10 +200,10 @@ async def _snapshot(running: Chain, stage: Stage) -> Snapshot:
                     label=device.label,
                     route=_ROUTES[device.route],
                     at=last.made_at if last else None,
-                    shown=summary.spoken(last.values) if last else "",
+                    shown=summary.spoken(last.values, last.facts) if last else "",
                 )
             )
-    expected = stage.scenario.expected(seconds)
+    expected = stage.scenario.expected(stage.ledger.injections)
     return Snapshot(
         at=now,
         seconds=seconds,

@@ -76,6 +76,7 @@ def keep(device: Peripheral, act: Act, reading: Reading, now: datetime) -> Made:
         person=act.person.key,
         route="ble",
         injection=act.injection.id if act.injection else "",
+        facts=reading.facts,
     )
 
 

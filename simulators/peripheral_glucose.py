@@ -67,7 +67,8 @@ _BOUNDS: Final = {
 class GlucoseMeter(Peripheral):
     """One value, the concentration in mmol/L or mg/dL; `context.meal` becomes a context record of its own.
 
-    first_number: of the first record. `sends_again` does nothing here: the gateway asks for what it wants.
+    first_number: of the first record.  `drops_after` drops the link between that record and its context.
+    `sends_again` does nothing here: the gateway asks for what it wants.
     """
 
     service = 0x1808
@@ -76,12 +77,14 @@ class GlucoseMeter(Peripheral):
         super().__init__(*args, **settings)
         self._next = first_number
         self._running: Connection | None = None
+        self._notified: set[int] = set()
         self.requests: list[RecordAccess] = []
 
     def reset(self, first_number: int = 1) -> None:
         """The memory is emptied and the numbers begin again, as after a repair."""
         self.kept.clear()
         self.delivered.clear()
+        self._notified.clear()
         self._next = first_number
 
     def record(self, measurement: Measurement, stamp: datetime | None) -> Kept:
@@ -145,10 +148,9 @@ class GlucoseMeter(Peripheral):
                     answer = number_response(len(chosen))
                 else:
                     for record in chosen:
-                        await self._notify(connection, record)
-                        sent.append(record)
-                        if await self.dropped(connection):
+                        if await self._dropped_at(connection, record):
                             return
+                        sent.append(record)
                     code = ResponseCode.SUCCESS if chosen else ResponseCode.NO_RECORDS_FOUND
                     answer = response(request.op_code, code)
         except DeviceError:
@@ -156,8 +158,9 @@ class GlucoseMeter(Peripheral):
         await self.bumble.indicate_subscriber(connection, self._sending["2A52"], answer.encode())
         self._running = None
         if sent and request.operator == Operator.GREATER_OR_EQUAL:
-            # who asks from a number on has what comes before it
-            sent = [record for record in self.kept if record.record_no < sent[0].record_no] + sent
+            # who asks from a number on has kept what went out before it, though the link broke before the answer
+            earlier = [record for record in self.kept if record.record_no < sent[0].record_no]
+            sent = [record for record in earlier if id(record) in self._notified] + sent
         for record in sent:
             self.acknowledged(record)
         if sent and not self.pending:
@@ -190,8 +193,15 @@ class GlucoseMeter(Peripheral):
             case _:
                 return list(self.kept)
 
-    async def _notify(self, connection: Connection, record: Kept) -> None:
-        while (short := self.cut(record.frames[0][1])) is not None:
-            await self.bumble.notify_subscriber(connection, self._sending["2A18"], short)
-        for uuid, frame in record.frames:
+    async def _dropped_at(self, connection: Connection, record: Kept) -> bool:
+        """Notify the record and its context; True: the link has been dropped between the two."""
+        (uuid, frame), *context = record.frames
+        while (short := self.cut(frame)) is not None:
+            await self.bumble.notify_subscriber(connection, self._sending[uuid], short)
+        await self.bumble.notify_subscriber(connection, self._sending[uuid], frame)
+        self._notified.add(id(record))
+        if await self.dropped(connection):
+            return True
+        for uuid, frame in context:
             await self.bumble.notify_subscriber(connection, self._sending[uuid], frame)
+        return False

@@ -7,6 +7,7 @@ list says that none may come. Nothing here asks the rules under test.
 from __future__ import annotations
 
 import enum
+from collections.abc import Container
 from datetime import date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -101,14 +102,13 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         times = [i.at_s + r.after_s for i in self.injections for r in i.readings if r.days_ago is None]
         return max(times, default=0.0)
 
-    def expected(self, seconds: float | None = None) -> dict[str, list[Alarm]]:
-        """Person to the alerts that must exist once everything up to `seconds` (None: all) has been measured."""
+    def expected(self, happened: Container[str] | None = None) -> dict[str, list[Alarm]]:
+        """Person to the alerts that must exist once these injections (ids; None: all) have happened or begun."""
         found: dict[str, list[Alarm]] = {}
         for injection in self.injections:
-            live = [r.after_s for r in injection.readings if r.days_ago is None]
-            if seconds is None or not live or injection.at_s + min(live) < seconds:
+            if injection.alerts and (happened is None or injection.id in happened):
                 found.setdefault(injection.person, []).extend(injection.alerts)
-        return {person: alarms for person, alarms in found.items() if alarms}
+        return found
 
 
 def load(name_or_path: str, people: tuple[Person, ...] = ()) -> Scenario:

@@ -46,7 +46,6 @@ class Stage:
         self.happened: deque[tuple[datetime, str]] = deque(maxlen=8)
         self.on_event: Callable[[str], None] = lambda _text: None
         self.began_at: datetime | None = None
-        self.played_s = 0.0
         self._seed = seed
         self._bodies = {person.key: Body(seed, person.key, person.profile) for person in chain.people}
         self._records: dict[str, int] = {}
@@ -112,7 +111,6 @@ class Stage:
         for act in timeline.live(self.scenario, self.chain.people, self._seed):
             end = act.at_s if seconds is None else min(act.at_s, seconds)
             await asyncio.sleep(max(0.0, start + end - loop.time()))
-            self.played_s = loop.time() - start
             if seconds is not None and act.at_s >= seconds:
                 return
             await self._perform(act)

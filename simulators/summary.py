@@ -24,6 +24,8 @@ _QUEUE: Final = {
     "regular": ("常规", "white"),
     "technical": ("技术", "bright_black"),
 }
+_BEYOND: Final = {"result-too-high": "HI", "result-too-low": "LO"}
+_REMARKS: Final = {"control-solution": "(质控液)", "cuff-too-loose": "(袖带过松)"}
 
 
 class DeviceLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,12 +171,14 @@ def _events(snapshot: Snapshot, zone: tzinfo) -> RenderableType:
     return Panel(Text("\n".join(lines) or "…"), title="发生了什么 what happens", border_style="bright_black")
 
 
-def spoken(values: Sequence[float | None]) -> str:
-    """Values as a person would say them: 128/79, 5.6, – for none."""
+def spoken(values: Sequence[float | None], facts: Sequence[str] = ()) -> str:
+    """Values as a person would say them: 128/79, 5.6, HI, – for none; and what is doubtful about them."""
     words = ["–" if value is None else f"{value:g}" for value in values]
-    match len(words):
-        case 4:
-            return f"{words[0]}/{words[1]} ♥{words[3]}"
-        case 3:
-            return f"{words[0]} % ♥{words[1]}"
-    return words[0]
+    shown = words[0]
+    if len(words) == 4:
+        shown = f"{words[0]}/{words[1]} ♥{words[3]}"
+    elif len(words) == 3:
+        shown = f"{words[0]} % ♥{words[1]}"
+    elif values[0] is None:
+        shown = next((word for fact, word in _BEYOND.items() if fact in facts), shown)
+    return " ".join([shown, *(remark for fact, remark in _REMARKS.items() if fact in facts)])

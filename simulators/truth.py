@@ -53,6 +53,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     payload_sha256: str = ""
     injection: str = ""
+    facts: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -77,6 +78,7 @@ def made(observation: Observation, *, at: datetime, person: str | None, route: s
         record_no=observation.record_no,
         person=person,
         route=route,
+        facts=observation.facts,
         **more,  # type: ignore[arg-type]
     )
 
@@ -86,6 +88,8 @@ class Ledger:
 
     def __init__(self, path: Path | None = None) -> None:
         self.entries: list[Made] = []
+        self.injections: set[str] = set()
+        """Of which injections something has been measured."""
         self.last: dict[tuple[str, str | None], Made] = {}
         """By device and person: a kiosk's cuff is everybody's."""
         self._file: TextIO | None = path.open("a", encoding="utf-8") if path else None
@@ -94,6 +98,7 @@ class Ledger:
         """Before the measurement is sent."""
         self.entries.append(entry)
         self.last[entry.uid, entry.person] = entry
+        self.injections.add(entry.injection)
         if self._file:
             self._file.write(msgspec.json.encode(entry).decode() + "\n")
             self._file.flush()
