@@ -6,9 +6,10 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -20,6 +21,9 @@ from monitor.judging import LiveRules
 from monitor.judging_batch import Bench
 from monitor.schedule import run_schedule
 from monitor.settings import Settings
+
+_LAST_REQUESTS_SECONDS: Final = 5
+"""A live feed is a request that never ends by itself."""
 
 log = structlog.get_logger(__name__)
 
@@ -72,9 +76,15 @@ async def serve(settings: Settings) -> None:
         app = create_app(settings, pool)
         # no access log: addresses of pages name residents' pseudonyms, and the audit trail has every look
         config = uvicorn.Config(
-            app, host=settings.host, port=settings.port, log_config=None, access_log=False, server_header=False
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
         )
-        await uvicorn.Server(config).serve()
+        await _Desk(config).serve()
     finally:
         await pool.close()
 
@@ -94,6 +104,17 @@ def configure_logging(level: int = logging.INFO) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
+
+
+class _Desk(uvicorn.Server):
+    """uvicorn ends a drained server by raising the signal again; ours has done its work and exits with 0."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self.handle_exit, signum, None)
+        yield
 
 
 class _ToStructlog(logging.Handler):

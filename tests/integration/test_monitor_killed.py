@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from psycopg import AsyncConnection
 
@@ -63,11 +65,14 @@ class Judge:
 
 
 @contextmanager
-def _running(url: str, folder: Path) -> Iterator[Judge]:
+def _running(url: str, folder: Path, command: str = "run", **settings: str) -> Iterator[Judge]:
     log = folder / f"{secrets.token_hex(4)}.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "monitor", "run"], env=_environment(url), stdin=subprocess.DEVNULL, stderr=sink
+            [sys.executable, "-m", "monitor", command],
+            env=_environment(url) | settings,
+            stdin=subprocess.DEVNULL,
+            stderr=sink,
         )
         try:
             yield Judge(process, log)
@@ -155,6 +160,25 @@ async def test_a_new_batch_wakes_the_judge_and_a_signal_ends_it(stage: Stage, tm
         await _until(stage, "SELECT FROM monitor.alert", judge)
         judge.process.send_signal(signal.SIGINT)
         assert await judge.ended() == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+async def test_the_desk_answers_and_a_signal_ends_it(stage: Stage, tmp_path: Path, signum: signal.Signals) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with _running(stage.url, tmp_path, "web", SUIFANG_MONITOR_PORT=str(port)) as desk:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as browser:
+            answer = None
+            while answer is None:
+                assert desk.process.poll() is None, desk.log.read_text()
+                try:
+                    answer = await browser.get("/login")
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.05)
+        assert answer.status_code == 200
+        desk.process.send_signal(signum)
+        assert await desk.ended() == 0
 
 
 async def test_the_judge_waits_out_a_lost_connection(stage: Stage, tmp_path: Path) -> None:
