@@ -86,6 +86,16 @@ async def test_numbers_that_begin_anew_are_noticed_and_everything_is_fetched(air
         assert fetched == {(5.0,), *((8.0 + n / 10,) for n in range(5))}
 
 
+async def test_a_link_that_drops_while_numbers_anew_are_fetched_still_loses_none(air: Air, edge: OpenEdge) -> None:
+    async with edge() as running, meter_on(air) as meter:
+        await within(meter.measure(*(glucose(5.0, 500 - n) for n in range(3))))
+        meter.reset()
+        meter.drops_after = 3  # with records 3 to 5, "from the mark on", and no answer
+        await within(meter.measure(*(glucose(8.0 + n / 10, 50 - n) for n in range(5))))
+        assert {one.values for one in running.kept} == {(5.0,), *((8.0 + n / 10,) for n in range(5))}
+        assert meter.connections == 3
+
+
 async def test_a_meter_whose_memory_was_emptied_starts_over(air: Air, edge: OpenEdge) -> None:
     async with edge() as running, meter_on(air) as meter:
         await within(meter.measure(*(glucose(5.0, 500 - n) for n in range(3))))
