@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import socket
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -84,10 +85,11 @@ def create_app(
 class Server(uvicorn.Server):
     """Uvicorn that ends the live streams first, so that stopping does not wait for open pages."""
 
-    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        """Close the feed, then as usual."""
-        self.config.loaded_app.state.feed.close() if hasattr(self.config.loaded_app, "state") else None
-        await super().shutdown(sockets)  # type: ignore[arg-type]
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the feed of the application given to `uvicorn.Config`, then as usual."""
+        if isinstance(self.config.app, FastAPI):
+            self.config.app.state.feed.close()
+        await super().shutdown(sockets)
 
 
 class _Strict:

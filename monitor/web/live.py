@@ -79,11 +79,10 @@ class Feed:
         """Hand an event to every listener; one that does not keep up loses its backlog and gets a gap instead."""
         self._kept.append(event)
         for listener in self._listeners:
-            if listener.qsize() >= _BACKLOG:
-                while not listener.empty():
-                    listener.get_nowait()
-                event = Event("gap", ident=event.ident)
-            listener.put_nowait(event)
+            late = listener.qsize() >= _BACKLOG
+            while late and not listener.empty():
+                listener.get_nowait()
+            listener.put_nowait(Event("gap", ident=event.ident) if late else event)
 
     def close(self) -> None:
         """End every stream: the process is going down."""

@@ -1,0 +1,156 @@
+"""The desk under a nurse's hands, in a real browser: what moves, what waits, who won, and what is said aloud."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from playwright.async_api import Browser, Page, expect
+
+from tests.fix_desk import PASSWORD, RunningDesk, cuff, desk_settings, serving
+
+PATIENCE_MS = 30_000
+
+
+async def sign_in(page: Page, desk: RunningDesk, login: str = "wang") -> None:
+    expect.set_options(timeout=PATIENCE_MS)
+    await page.goto(f"{desk.base}/login")
+    await page.fill("#login", login)
+    await page.fill("#password", PASSWORD)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("h1")).to_have_text("待办")
+
+
+async def measured(desk: RunningDesk, name: str, systolic: float, diastolic: float) -> None:
+    """Somebody new whose cuff says this now."""
+    uid = f"ble:cuff-{uuid4().hex[:6]}"
+    await desk.station.resident(name, devices=[uid])
+    await desk.station.receive(cuff(datetime.now(UTC) - timedelta(seconds=30), systolic, diastolic, device=uid))
+
+
+async def test_what_is_not_an_emergency_waits_until_it_is_asked_for(page: Page, desk: RunningDesk) -> None:
+    await measured(desk, "刘桂芬", 150, 92)
+    await sign_in(page, desk)
+    await expect(page.locator("tr.row")).to_have_count(1)
+    await measured(desk, "何玉英", 152, 94)
+    await expect(page.locator("#newer")).to_have_text("1 条新待办R")
+    await expect(page.locator("tr.row")).to_have_count(1)
+    await page.keyboard.press("r")
+    await expect(page.locator("tr.row")).to_have_count(2)
+    await expect(page.locator("#newer")).to_be_hidden()
+    await expect(page.locator(".fresh")).to_have_count(1)
+
+
+async def test_an_emergency_inserts_itself_and_leaves_the_focus_where_it_was(page: Page, desk: RunningDesk) -> None:
+    await measured(desk, "刘桂芬", 150, 92)
+    await sign_in(page, desk)
+    await page.keyboard.press("j")
+    focused = await page.evaluate("document.activeElement.id")
+    assert focused.startswith("item-")
+    await measured(desk, "陈秀兰", 186, 112)
+    await expect(page.locator("tbody.g-emg tr.row")).to_have_count(1)
+    await expect(page.locator("#alarm")).to_contain_text("新危急：")
+    assert await page.evaluate("document.activeElement.id") == focused
+    await expect(page).to_have_title("(1) 危急 · 待办 - 随访")
+
+
+async def test_who_lost_the_race_is_told_who_won_and_sees_no_name(page: Page, desk: RunningDesk) -> None:
+    await measured(desk, "陈秀兰", 186, 112)
+    await sign_in(page, desk)
+    # this page hears nothing meanwhile: it still offers the claim
+    await page.evaluate("window.EventSource = null; desk.guarded()")
+    await page.route("**/queue/items*", lambda route: route.abort())
+    async with desk.signed_in("zhang") as zhang:
+        item = await page.locator("tr.row").get_attribute("data-id")
+        token = await zhang.get("/queue")
+        csrf = token.text.split('name="csrf" value="')[1][:64]
+        await zhang.post(f"/items/{item}/claim", data={"csrf": csrf})
+    await page.keyboard.press("c")
+    await expect(page.locator("#toast")).to_contain_text("张敏")
+    await expect(page.locator("#toast")).to_contain_text("已认领陈*兰")
+    await expect(page.locator("tr.row.is-held")).to_contain_text("张敏")
+    await expect(page.locator("body")).not_to_contain_text("陈秀兰")
+
+
+async def test_single_keys_do_nothing_while_words_are_typed(page: Page, desk: RunningDesk) -> None:
+    await measured(desk, "陈秀兰", 186, 112)
+    await sign_in(page, desk)
+    await page.keyboard.press("c")
+    note = page.locator("#note")
+    await expect(note).to_be_visible()
+    await note.focus()
+    await page.keyboard.type("nceatr1/")
+    await expect(note).to_have_value("nceatr1/")
+    # an input method reports Enter with keyCode 229 while composing: the form must not go
+    await note.evaluate(
+        "e => e.dispatchEvent(new KeyboardEvent('keydown',"
+        " {code: 'Enter', ctrlKey: true, keyCode: 229, isComposing: true, bubbles: true}))"
+    )
+    await expect(page.locator("tr.row.is-held")).to_have_count(1)
+
+
+async def test_giving_back_puts_the_red_ground_back(page: Page, desk: RunningDesk) -> None:
+    await measured(desk, "陈秀兰", 186, 112)
+    await sign_in(page, desk)
+    await page.keyboard.press("c")
+    await expect(page.locator("tr.row.is-held")).to_have_count(1)
+    await page.keyboard.press("c")
+    await expect(page.locator("tr.row.is-emg:not(.is-held)")).to_have_count(1)
+    await expect(page.locator("#pane")).not_to_contain_text("陈秀兰")
+
+
+async def test_keys_lead_to_places_and_back(page: Page, desk: RunningDesk) -> None:
+    await measured(desk, "陈秀兰", 186, 112)
+    await sign_in(page, desk)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main.one")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#grid")).to_be_visible()
+    await page.keyboard.press("g")
+    await page.keyboard.press("r")
+    await expect(page.locator("h1")).to_have_text("居民")
+    await page.keyboard.press("/")
+    await expect(page.locator("#find")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await page.locator("h1").click()
+    await page.keyboard.press("Shift+Slash")
+    await expect(page.locator("#keys")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("F2")
+    await expect(page.locator("#pane")).to_contain_text("陈秀兰")
+
+
+async def test_a_server_that_is_gone_is_said_and_the_list_stays(
+    page: Page, migrated_database_url: str, browser: Browser
+) -> None:
+    async with serving(desk_settings(migrated_database_url)) as desk:
+        await desk.station.nurse("wang", "王护士")
+        await measured(desk, "陈秀兰", 186, 112)
+        await page.clock.install()
+        await sign_in(page, desk)
+        await expect(page.locator("#live")).to_have_text("实时")
+    await page.clock.run_for(14_000)
+    await expect(page.locator("#live")).to_have_text("连接中断")
+    await page.clock.run_for(20_000)
+    await expect(page.locator("#lost")).to_contain_text("实时更新已中断")
+    await expect(page.locator("tr.row")).to_have_count(1)
+    await page.clock.run_for(180_000)
+    await expect(page.locator("#lost")).to_contain_text("请按纸质流程值守")
+    assert (await page.title()).startswith("! 连接中断")
+
+
+async def test_a_phone_shows_cards_without_sideways_scrolling(browser: Browser, desk: RunningDesk) -> None:
+    await measured(desk, "陈秀兰", 186, 112)
+    for width in (390, 320):
+        context = await browser.new_context(viewport={"width": width, "height": 844}, locale="zh-CN")
+        page = await context.new_page()
+        await sign_in(page, desk)
+        for path in ("/queue", "/residents"):
+            await page.goto(desk.base + path)
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await page.goto(f"{desk.base}/queue")
+        assert (await page.locator("tr.row button").bounding_box() or {})["height"] >= 44
+        await page.locator("tr.row .why").click()
+        await expect(page.locator("main.one")).to_be_visible()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await context.close()
