@@ -80,10 +80,9 @@ async def judge_next_batch(conn: AsyncConnection[TupleRow], bench: Bench, *, now
         turn = _Turn(conn, bench, now, Judged(batch.batch_id, len(readings)))
         by_subject: dict[UUID, list[StoredObservation]] = {}
         for reading in readings:
-            if reading.subject_id is None:
-                turn.judged.unassigned += 1
-            else:
+            if reading.subject_id is not None:
                 by_subject.setdefault(reading.subject_id, []).append(reading)
+        await _note_waiting(turn, [reading for reading in readings if reading.subject_id is None])
         await lock_subjects(conn, by_subject)
         people = await residents(conn, by_subject)
         visits = await visits_of(conn, list(people))
@@ -95,6 +94,25 @@ async def judge_next_batch(conn: AsyncConnection[TupleRow], bench: Bench, *, now
                 await _judge_subject(turn, person, fresh, seen)
         await mark_judged(conn, batch.batch_id, now)
     return turn.judged
+
+
+async def _note_waiting(turn: _Turn, readings: Sequence[StoredObservation]) -> None:
+    turn.judged.unassigned = len(readings)
+    async with turn.conn.cursor() as cursor:
+        await cursor.executemany(
+            _SQL["note_waiting"],
+            [
+                {
+                    "evidence_key": evidence_key(reading),
+                    "device_id": reading.device_id,
+                    "user_slot": reading.user_slot,
+                    "session_uid": reading.session_uid,
+                    "measured_at": reading.measured_at,
+                    "now": turn.now,
+                }
+                for reading in readings
+            ],
+        )
 
 
 async def _let_through(

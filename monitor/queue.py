@@ -14,7 +14,6 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, dict_row, tuple_row
 
 from ingest.named_sql import load
-from ingest.observations import unassigned
 from monitor import audit, patients
 from monitor.access import User, require_clinical
 from monitor.desk import Desk
@@ -126,8 +125,10 @@ async def queue(
             counts[section] = open_items
             counts["all"] += open_items
             counts["mine"] += held_items
-    waiting = await unassigned(conn, since=now - _UNASSIGNED_SINCE, limit=UNASSIGNED_COUNTED)
-    counts["unassigned"] = len(waiting)
+        # what the judge noted, not a search of the readings table: this runs at every look at the queue
+        await cursor.execute(_SQL["count_waiting"], {"since": now - _UNASSIGNED_SINCE, "limit": UNASSIGNED_COUNTED})
+        waiting = await cursor.fetchone()
+        counts["unassigned"] = int(waiting[0]) if waiting else 0
     return Queue(items=items, counts=counts)
 
 

@@ -177,6 +177,16 @@ CREATE TABLE monitor.unjudged (              -- readings of known subjects that 
   CONSTRAINT unjudged_pkey PRIMARY KEY (subject_id, evidence_key)
 );
 
+CREATE TABLE monitor.waiting (               -- readings that belonged to nobody when their batch was judged
+  evidence_key text NOT NULL CONSTRAINT waiting_pkey PRIMARY KEY,
+  device_id    int NOT NULL,                 -- telemetry's
+  user_slot    smallint,
+  session_uid  text,
+  measured_at  timestamptz NOT NULL,
+  noted_at     timestamptz NOT NULL
+);
+CREATE INDEX waiting_measured ON monitor.waiting (measured_at);
+
 CREATE TABLE monitor.audit (                 -- append only; each row sealed to the one before it at commit
   entry_id   bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT audit_pkey PRIMARY KEY,
   at         timestamptz NOT NULL,

@@ -68,3 +68,8 @@ UPDATE monitor.followup SET repeats = %(repeats)s WHERE followup_id = %(followup
 INSERT INTO monitor.unjudged (subject_id, evidence_key, reason, batch_id, measured_at, noted_at)
 VALUES (%(subject_id)s, %(evidence_key)s, %(reason)s, %(batch_id)s, %(measured_at)s, %(now)s)
 ON CONFLICT (subject_id, evidence_key) DO NOTHING
+
+-- name: note_waiting
+INSERT INTO monitor.waiting (evidence_key, device_id, user_slot, session_uid, measured_at, noted_at)
+VALUES (%(evidence_key)s, %(device_id)s, %(user_slot)s, %(session_uid)s, %(measured_at)s, %(now)s)
+ON CONFLICT ON CONSTRAINT waiting_pkey DO NOTHING

@@ -53,3 +53,15 @@ SELECT evidence_key FROM monitor.finding WHERE alert_id = %(alert_id)s
 -- name: why_unjudged
 SELECT evidence_key, reason FROM monitor.unjudged
 WHERE subject_id = %(subject_id)s AND measured_at BETWEEN %(since)s AND %(until)s
+
+-- name: count_waiting
+SELECT count(*) FROM (
+  SELECT FROM monitor.waiting w
+  WHERE w.measured_at >= %(since)s
+    AND NOT EXISTS (SELECT FROM telemetry.assignment a
+                    WHERE w.session_uid IS NULL AND a.device_id = w.device_id
+                      AND (a.user_slot IS NULL OR a.user_slot = w.user_slot) AND w.measured_at <@ a.valid)
+    AND NOT EXISTS (SELECT FROM telemetry.assignment a JOIN telemetry.session s USING (session_no)
+                    WHERE s.session_uid = w.session_uid AND w.measured_at <@ a.valid)
+  LIMIT %(limit)s
+) waiting

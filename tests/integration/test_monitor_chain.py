@@ -187,3 +187,5 @@ async def test_readings_of_nobody_wait_and_are_counted(stage: Stage) -> None:
     seen = await stage.queue(nurse)
     assert seen.items == []
     assert seen.counts["unassigned"] == 1
+    await stage.resident(device="ble:FFFF")
+    assert (await stage.queue(nurse)).counts["unassigned"] == 0
