@@ -16,7 +16,7 @@ import base64
 import contextlib
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from simulators.embedded.announce import Announce, silent
 from simulators.embedded.broker import INGEST, Broker
 from simulators.embedded.database import Server, create_database, database, drop_database
 from simulators.embedded.runfolder import free_port
-from simulators.process import Process, answers, said
+from simulators.process import Process, Ready, answers, said
 
 if TYPE_CHECKING:
     from simulators.peripheral import Peripheral
@@ -249,7 +249,7 @@ def _service(
     environment: dict[str, str],
     *,
     said_words: str = "",
-    ready: Callable[[], Any] | None = None,
+    ready: Ready | None = None,
 ) -> Process:
     log = made.folder / f"{name}.log"
     room, command = ("monitor", "web") if name == "web" else (name, "run")

@@ -25,6 +25,8 @@ except (OSError, AttributeError):
 os.execv(sys.argv[1], sys.argv[1:])
 """
 
+Ready = Callable[[int], Awaitable[bool]]
+
 
 class NotReady(RuntimeError):
     """A service ended, or did not become ready in time; the message holds the end of its log."""
@@ -33,7 +35,8 @@ class NotReady(RuntimeError):
 class Process:
     """A service. args: after the interpreter, as in `-m ingest run`; environment: added to this process's own.
 
-    ready: called until it says True; it may raise OSError while the service is not there yet.
+    ready: called until it says True, with the length of the log before this start; it may raise OSError while the
+    service is not there yet.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class Process:
         *,
         environment: Mapping[str, str],
         log: Path,
-        ready: Callable[[], Awaitable[bool]] | None = None,
+        ready: Ready | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -75,6 +78,7 @@ class Process:
         if self.running:
             return
         self.starts += 1
+        since = self.log.stat().st_size if self.log.exists() else 0
         # started in a session of its own: Ctrl-C reaches the simulator, which stops its services in order
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -92,7 +96,7 @@ class Process:
         if self._ready is not None:
             try:
                 async with asyncio.timeout(timeout_s):
-                    await self._until_ready(self._ready)
+                    await self._until_ready(self._ready, since)
             except TimeoutError:
                 await self.kill()
                 raise NotReady(f"{self.name} is not ready after {timeout_s:.0f} s: {self.tail()}") from None
@@ -128,32 +132,32 @@ class Process:
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return " | ".join(text.strip().splitlines()[-lines:])
 
-    async def _until_ready(self, ready: Callable[[], Awaitable[bool]]) -> None:
+    async def _until_ready(self, ready: Ready, since: int) -> None:
         while True:
             if not self.running:
                 raise NotReady(f"{self.name} ended with {self.returncode}: {self.tail()}")
             with contextlib.suppress(OSError):
-                if await ready():
+                if await ready(since):
                     return
             await asyncio.sleep(0.05)
 
 
-def said(log: Path, words: str, *, since: int = 0) -> Callable[[], Awaitable[bool]]:
-    """Ready once `words` stand in the log after its first `since` octets."""
+def said(log: Path, words: str) -> Ready:
+    """Ready once `words` stand in what this start has logged."""
 
-    def written() -> bytes:
+    def written(since: int) -> bytes:
         return log.read_bytes()[since:] if log.exists() else b""
 
-    async def ready() -> bool:
-        return words.encode() in await asyncio.to_thread(written)
+    async def ready(since: int) -> bool:
+        return words.encode() in await asyncio.to_thread(written, since)
 
     return ready
 
 
-def answers(host: str, port: int, path: str) -> Callable[[], Awaitable[bool]]:
+def answers(host: str, port: int, path: str) -> Ready:
     """Ready once an HTTP GET is answered with 200."""
 
-    async def ready() -> bool:
+    async def ready(_since: int) -> bool:
         reader, writer = await asyncio.open_connection(host, port)
         try:
             writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
