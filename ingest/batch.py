@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 from psycopg import AsyncConnection
@@ -23,6 +23,9 @@ from ingest.commit import Stored, UnknownDevices
 from ingest.consumer import Delivery
 from ingest.directory import Directory
 from ingest.intake import Intake
+
+_GAP_SECONDS: Final = 0.005
+"""A pause this long means that no more is on its way: sources that wait for receipts would wait for nothing."""
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +99,8 @@ class Writer:
             await self._database.close()
 
     async def _gather(self) -> list[Work]:
-        """At once what is there. Only when more than one message had piled up is there load, and a wait for more."""
+        """At once what is there. Only when more than one message had piled up is there load, and a wait for more:
+        while messages keep coming, and never longer than the setting says."""
         group: list[Work] = []
         count = 0
         deadline: float | None = None
@@ -120,7 +124,8 @@ class Writer:
     async def _next(self, group: Sequence[Work], deadline: float | None) -> Work | None:
         if not group or not self.queue.empty():
             return await self.queue.get()
-        async with asyncio.timeout_at(deadline):
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout_at(min(deadline or 0.0, loop.time() + _GAP_SECONDS)):
             return await self.queue.get()
 
     async def _commit(self, group: Sequence[Work]) -> None:

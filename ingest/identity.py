@@ -32,9 +32,18 @@ def is_odd(row: Row) -> bool:
 
 async def decide(conn: AsyncConnection, rows: Sequence[Row], device_ids: Sequence[int]) -> list[int]:
     """The identity time of each row (microseconds), inside the batch's transaction. `device_ids` belong to the rows."""
-    identities = [row.measured if row.stamp is None else row.stamp for row in rows]
-    odd_devices = {device_id for row, device_id in zip(rows, device_ids, strict=True) if is_odd(row)}
-    stamped = {device_id for row, device_id in zip(rows, device_ids, strict=True) if row.stamp is not None}
+    identities: list[int] = []
+    odd_devices: set[int] = set()
+    stamped: set[int] = set()
+    for row, device_id in zip(rows, device_ids, strict=True):
+        stamp = row.stamp
+        if stamp is None:
+            identities.append(row.measured)
+            continue
+        identities.append(stamp)
+        stamped.add(device_id)
+        if not -DAY <= stamp - row.measured <= DAY:
+            odd_devices.add(device_id)
     if not stamped:
         return identities
     odd_buckets = {device_id % _BUCKETS for device_id in odd_devices}
@@ -46,6 +55,8 @@ async def decide(conn: AsyncConnection, rows: Sequence[Row], device_ids: Sequenc
         )
         cursor = await conn.execute(QUERIES["odd_devices"], (list(stamped),))
     known_odd = {device_id for (device_id,) in await cursor.fetchall()}
+    if not known_odd and not odd_devices:
+        return identities
     suspects = [
         ordinal
         for ordinal, (row, device_id) in enumerate(zip(rows, device_ids, strict=True))
@@ -98,9 +109,3 @@ async def _consult_ledger(
             },
         )
         await conn.execute(QUERIES["add_odd_devices"], (list(set(devices)),))
-
-
-def near(measured: int, identity: int) -> int:
-    """The measured time as stored. A repeat of an odd record may claim a time days away from the first delivery's;
-    it will collapse into that row, and until the database says so it must satisfy the table's check."""
-    return measured if -DAY <= measured - identity <= DAY else identity

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from devices import message
-from devices.clock import FUTURE_WITHIN, identity_at
+from devices.clock import FUTURE_WITHIN
 from devices.errors import MalformedMessage
 from devices.message import Reason, Remark, Topic
 from devices.observation import Fact, Observation
@@ -107,5 +107,4 @@ def _row(index: int, observation: Observation, notices: list[Remark]) -> Row:
     if not surely_possible(shape, observation.values) and (found := message.value_notices(index, observation)):
         notices.extend(found)
         facts = _IMPLAUSIBLE
-    stamp = observation.device_at
-    return row_of(index, observation, shape, None if stamp is None else identity_at(stamp), facts)
+    return row_of(index, observation, shape, facts)

@@ -1,0 +1,218 @@
+"""Ingest end to end beside bare COPY of the same rows, in the same minutes on the same machine.
+
+End to end: a source publishes messages of 100 observations (cuff records of four values) at QoS 1 through a real
+Mosquitto; `suifang-ingest run` commits, publishes receipts, acknowledges; the clock stops when the last receipt is in
+the source's hands. Messages are encoded beforehand.
+Bare COPY: psycopg's binary COPY of rows packed beforehand, 5000 rows a commit, one connection, into
+- a table with one row a value and no index (the limit the ratio is taken of),
+- the same hypertable as ingest's, compound rows with the one unique index.
+The order is copy, ingest, copy again; the bare figure is the better of the two.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from devices.message import Leaf, Message, Topic, decode_receipt, encode
+from devices.nomenclature import BLOOD_PRESSURE
+from devices.observation import Observation
+from ingest import database, intake
+from ingest.rows import COLUMNS, HEADER, TRAILER, Entry, Row, pack
+from simulators.embedded.broker import INGEST, Broker
+from simulators.embedded.database import create_database
+from simulators.embedded.database import database as database_server
+
+NAME = "ingest"
+SITE, SOURCE = "bench", "gw-bench"
+PER_MESSAGE = 100
+PER_COMMIT = 5000
+VALUES = 4
+IN_FLIGHT = 100
+
+_NARROW = struct.Struct(">hiqiqidiiiiiiiiihih")
+
+
+def observations(count: int, began: datetime) -> list[Observation]:
+    """`count` cuff records: each device delivers 100 of them, one a minute, devices interleave message by message."""
+    made = []
+    for number in range(count):
+        device, record = divmod(number, PER_MESSAGE)
+        at = began + timedelta(minutes=record, seconds=device % 60)
+        made.append(
+            Observation(
+                device=f"ble:{device:012x}",
+                kind=BLOOD_PRESSURE,
+                values=(100.0 + number % 60, 60.0 + number % 30, 80.0, 55.0 + number % 40),
+                unit="mm[Hg]",
+                measured_at=at + timedelta(milliseconds=number % 900),
+                device_at=(at + timedelta(hours=8)).replace(tzinfo=None),
+                record_no=record,
+            )
+        )
+    return made
+
+
+def end_to_end(url: str, payloads: Sequence[bytes], settings: dict[str, str]) -> tuple[float, dict[str, Any]]:
+    """Seconds from the first publication to the last receipt, and ingest's last log line."""
+    with Broker() as broker:
+        environment = _environment(broker, url) | settings
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ingest", "run"], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "broker connected" in line:
+                break
+        log = threading.Thread(target=process.stderr.read, daemon=True)
+        log.start()
+        try:
+            return _publish(broker, payloads), {}
+        finally:
+            process.send_signal(2)
+            process.wait(60)
+
+
+def _environment(broker: Broker, url: str) -> dict[str, str]:
+    credentials = broker.credentials(INGEST)
+    return {
+        **os.environ,
+        "SUIFANG_INGEST_DATABASE_URL": url,
+        "SUIFANG_INGEST_BROKER_PORT": str(credentials.port),
+        "SUIFANG_INGEST_BROKER_USER": credentials.username,
+        "SUIFANG_INGEST_BROKER_PASSWORD": credentials.password,
+    }
+
+
+def _publish(broker: Broker, payloads: Sequence[bytes]) -> float:
+    """At most `IN_FLIGHT` messages wait for their receipt, as a gateway's outbox does it."""
+    credentials = broker.credentials(SOURCE)
+    client = Client(CallbackAPIVersion.VERSION2, client_id="bench", protocol=MQTTProtocolVersion.MQTTv5)
+    client.username_pw_set(credentials.username, credentials.password)
+    ready, room = threading.Event(), threading.Semaphore(IN_FLIGHT)
+    stored = 0
+
+    def on_message(_client: Client, _userdata: object, received: MQTTMessage) -> None:
+        nonlocal stored
+        stored += decode_receipt(received.payload).stored
+        room.release()
+
+    client.on_connect = lambda c, *_: c.subscribe(str(Topic(SITE, SOURCE, Leaf.RECEIPTS)), qos=1)
+    client.on_subscribe = lambda *_: ready.set()
+    client.on_message = on_message
+    client.connect(credentials.host, credentials.port)
+    client.loop_start()
+    assert ready.wait(30)
+    topic = str(Topic(SITE, SOURCE, Leaf.OBSERVATIONS))
+    began = time.perf_counter()
+    for payload in payloads:
+        assert room.acquire(timeout=60), "no receipt came"
+        client.publish(topic, payload, qos=1)
+    for _ in range(IN_FLIGHT):
+        assert room.acquire(timeout=60), "no receipt came"
+    seconds = time.perf_counter() - began
+    client.disconnect()
+    client.loop_stop()
+    assert stored == len(payloads) * PER_MESSAGE, f"{stored} stored"
+    return seconds
+
+
+def copy_rows(url: str, table: str, columns: str, streams: Sequence[bytes]) -> float:
+    """Seconds for COPY of ready-made streams, one commit each."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        began = time.perf_counter()
+        for stream in streams:
+            with conn.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT binary)") as copy:
+                copy.write(stream)
+        return time.perf_counter() - began
+
+
+def narrow_streams(rows: Sequence[Row]) -> list[bytes]:
+    """One row a value: identity_at, measured_at, value, device_id, code, record_no, subject_id, unit, flags."""
+    packed = [
+        _NARROW.pack(
+            9, 8, row.stamp, 8, row.measured, 8, value, 4, number // PER_MESSAGE, 4, slot, 4, row.record_no, 4, 7,
+            2, row.unit, 2, 0,
+        )
+        for number, row in enumerate(rows)
+        for slot, value in enumerate(row.values)
+    ]  # fmt: skip
+    return _streams(packed)
+
+
+def compound_streams(rows: Sequence[Row]) -> list[bytes]:
+    """The rows exactly as ingest writes them."""
+    return _streams(
+        [
+            pack(
+                Entry(number // PER_MESSAGE, row.stamp or 0, row.kind, row.record_no, number, row.measured, None, row),
+                1,
+                0,
+            )
+            for number, row in enumerate(rows)
+        ]
+    )
+
+
+def _streams(packed: Sequence[bytes]) -> list[bytes]:
+    return [
+        b"".join((HEADER, *packed[start : start + PER_COMMIT], TRAILER)) for start in range(0, len(packed), PER_COMMIT)
+    ]
+
+
+def run(messages: int = 800, settings: dict[str, str] | None = None) -> dict[str, Any]:
+    """One JSON object. Rates are per second of wall time."""
+    now = datetime.now(UTC)
+    made = observations(messages * PER_MESSAGE, now.replace(microsecond=0) - timedelta(days=3))
+    payloads = [
+        encode(Message(message_id=f"b-{n}", sent_at=now, observations=made[n * PER_MESSAGE : (n + 1) * PER_MESSAGE]))
+        for n in range(messages)
+    ]
+    topic = str(Topic(SITE, SOURCE, Leaf.OBSERVATIONS))
+    rows = [row for payload in payloads for row in intake.take(topic, payload, now, intake.Limits()).rows]
+    narrow, compound = narrow_streams(rows), compound_streams(rows)
+    count, values = len(made), len(made) * VALUES
+    bare: list[float] = []
+    with database_server() as server:
+        url = create_database(server.url, "bench_ingest")
+        database.migrate(url)
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute(
+                "CREATE TABLE narrow (identity_at timestamptz NOT NULL, measured_at timestamptz NOT NULL,"
+                " value float8 NOT NULL, device_id int NOT NULL, code int NOT NULL, record_no int NOT NULL,"
+                " subject_id int NOT NULL, unit smallint NOT NULL, flags smallint NOT NULL)"
+            )
+        columns = "identity_at, measured_at, value, device_id, code, record_no, subject_id, unit, flags"
+        bare.append(copy_rows(url, "narrow", columns, narrow))
+        seconds, _ = end_to_end(url, payloads, settings or {})
+        bare.append(copy_rows(url, "narrow", columns, narrow))
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute("TRUNCATE telemetry.observation")
+        indexed = copy_rows(url, "telemetry.observation", ", ".join(COLUMNS), compound)
+        kind = server.name
+    limit = values / min(bare)
+    return {
+        "benchmark": NAME,
+        "shape": f"{messages} messages of {PER_MESSAGE} observations of {VALUES} values, QoS 1, {IN_FLIGHT} in flight",
+        "server": kind,
+        "observations": count,
+        "seconds": round(seconds, 3),
+        "observations_per_s": round(count / seconds),
+        "values_per_s": round(values / seconds),
+        "copy_row_a_value_no_index_values_per_s": [round(values / s) for s in bare],
+        "copy_compound_same_table_values_per_s": round(values / indexed),
+        "limit": "bare COPY, one row a value, no index, one connection (the better of two runs)",
+        "ratio_to_limit": round(values / seconds / limit, 3),
+        "ratio_to_compound_copy": round(indexed / seconds, 3),
+    }
