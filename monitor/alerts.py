@@ -108,6 +108,8 @@ async def raise_alert(
             reason = RaisedReason(known["reason"])
             return Raised(alert_id=known["alert_id"], reason=reason, followup_id=known["followup_id"], again=True)
         measured_at = finding.measured_at or now
+        # the item before its alert, as everybody who closes one does: nobody waits in a ring
+        await cursor.execute(_SQL["lock_open_followup"], about)
         await cursor.execute(_SQL["handled_alert"], about | {"measured_at": measured_at})
         handled = await cursor.fetchone()
         await cursor.execute(_SQL["open_alert"], about)

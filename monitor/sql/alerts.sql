@@ -12,6 +12,11 @@ WHERE n.subject_id = %(subject_id)s AND n.rule_id = %(rule_id)s AND n.evidence_k
 -- name: known_since
 SELECT rule_id, evidence_key FROM monitor.finding WHERE subject_id = %(subject_id)s AND measured_at >= %(since)s
 
+-- name: lock_open_followup
+SELECT f.followup_id FROM monitor.followup f JOIN monitor.alert a USING (alert_id)
+WHERE a.subject_id = %(subject_id)s AND a.condition = %(condition)s AND a.closed_at IS NULL AND f.state <> 'closed'
+FOR UPDATE OF f
+
 -- name: open_alert
 SELECT alert_id, severity FROM monitor.alert
 WHERE subject_id = %(subject_id)s AND condition = %(condition)s AND closed_at IS NULL

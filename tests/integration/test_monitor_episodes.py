@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from datetime import timedelta
 
 import pytest
+from psycopg import AsyncConnection
 
+from monitor import followups
 from monitor.alerts import RaisedReason
 from monitor.followups import Outcome
 from tests.fix_monitor import NOW, Stage, cuff
@@ -179,6 +182,29 @@ async def test_three_high_days_of_somebody_on_no_register_are_screened(stage: St
     assert item.kind == "screening"
     rules = {rule for (rule,) in await stage.rows("SELECT rule_id FROM monitor.finding")}
     assert any("preliminary" in rule or "three" in rule for rule in rules), rules
+
+
+async def test_a_finding_that_meets_a_nurse_at_the_same_item_waits_for_her_and_counts_after(stage: Stage) -> None:
+    await stage.resident()
+    nurse = await stage.nurse()
+    await stage.raised(cuff(186, 112))
+    (item,) = (await stage.queue(nurse)).items
+    later = NOW + HOUR
+    await stage.measure(cuff(188, 112, at=later), at=later)
+    async with await AsyncConnection.connect(stage.url, autocommit=True) as desk:
+        async with desk.transaction():
+            await followups.claim(desk, item.followup_id, user=nurse, now=NOW)
+            judging = asyncio.create_task(stage.judge(later))
+            while not (await desk.execute("SELECT FROM pg_locks WHERE NOT granted")).rowcount:
+                assert not judging.done()
+                await asyncio.sleep(0.01)
+            await followups.close(
+                desk, item.followup_id, user=nurse, outcome=Outcome.REACHED_ADVISED, desk=stage.desk, now=NOW + MINUTE
+            )
+        (judged,) = await judging
+    assert list(judged.raised.elements()) == [NEW]
+    (fresh,) = (await stage.queue(nurse)).items
+    assert fresh.followup_id != item.followup_id
 
 
 async def test_a_rule_that_cannot_be_applied_stops_nobody_else(stage: Stage) -> None:
