@@ -136,7 +136,7 @@ class BleakRadio:
                 for service in HEALTH_SERVICES:
                     for device in await system.get_connected_devices([service]):
                         found.setdefault(device.address.upper(), (device, set()))[1].add(service)
-        except (BleakError, NotImplementedError, EOFError, OSError) as error:
+        except (BleakError, RuntimeError, EOFError, OSError) as error:
             _log.warning("connected devices are not known", why=f"{type(error).__name__}: {error}")
         self._left = [
             Discovery(address, device.name or "", frozenset(offered), 0, device)

@@ -97,7 +97,7 @@ class Collector:
 
     async def _next(self, sessions: asyncio.TaskGroup, stopped: asyncio.Task[bool]) -> None:
         """Find one device and begin its session."""
-        if self._outbox.figures().full:
+        if self._outbox.full:
             # A device that is not connected to keeps its records; one that is connected to would be told "received".
             self._told()
             await asyncio.wait({stopped}, timeout=1.0)

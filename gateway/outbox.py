@@ -60,12 +60,8 @@ class Figures(NamedTuple):
     most_octets: int
     refused: int
     oddities: int
-    disk_full: bool = False
-
-    @property
-    def full(self) -> bool:
-        """Nothing new is accepted."""
-        return self.disk_full or self.octets >= self.most_octets
+    full: bool
+    """Nothing new is accepted."""
 
 
 class _Flight(NamedTuple):
@@ -224,6 +220,12 @@ class Outbox:
         self.changed.set()
         return Settlement.SETTLED
 
+    @property
+    def full(self) -> bool:
+        """Is nothing new accepted? At the size limit, and for a while after the disk was full."""
+        until = self._disk_full_until
+        return self._octets() >= self._most_octets or (until is not None and self._clock() < until)
+
     def figures(self) -> Figures:
         """How full it is."""
         backlog, oldest = self._one("SELECT count(*), min(put_at) FROM observation") or (0, None)
@@ -235,7 +237,7 @@ class Outbox:
             most_octets=self._most_octets,
             refused=(self._one("SELECT count(*) FROM refusal") or (0,))[0],
             oddities=(self._one("SELECT count(*) FROM oddity") or (0,))[0],
-            disk_full=self._disk_full_until is not None and self._clock() < self._disk_full_until,
+            full=self.full,
         )
 
     def write(self, statement: str, parameters: Mapping[str, Any]) -> None:

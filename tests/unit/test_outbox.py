@@ -160,7 +160,7 @@ def test_a_receipt_for_nothing_of_ours_changes_nothing(outbox: Outbox) -> None:
 def test_at_the_size_limit_nothing_new_is_kept_and_nothing_old_is_dropped(path: Path) -> None:
     with opened(path, most_octets=120_000) as outbox:
         kept = 0
-        while not outbox.figures().full:
+        while not outbox.full:
             outbox.put([reading(kept)])
             kept += 1
         with pytest.raises(OutboxFull):
