@@ -163,7 +163,7 @@ def _figure(
         drawn = glucose_chart(glucoses(glucose), limits, near, GLUCOSE_PANE, "pane-chart")
         if alone:
             drawn = glucose_chart(glucoses(glucose), limits, frame, GLUCOSE_ITEM, "item-chart") + glucose_chart(
-                glucoses(glucose), limits, near, GLUCOSE_NARROW, "pane-chart"
+                glucoses(glucose), limits, frame, GLUCOSE_NARROW, "pane-chart"
             )
         return Figure(t("resident.glucose"), t("resident.glucose_by"), drawn, glucose_table(glucose, viewing))
     if not found:
@@ -174,7 +174,7 @@ def _figure(
     drawn = pressure_chart(found, pressure_limits(desk), near, PANE, "pane-chart", unused=unused)
     if alone:
         wide = pressure_chart(found, pressure_limits(desk), frame, ITEM, "item-chart", unused=unused)
-        drawn = wide + pressure_chart(found, pressure_limits(desk), near, NARROW, "pane-chart", unused=unused)
+        drawn = wide + pressure_chart(found, pressure_limits(desk), frame, NARROW, "pane-chart", unused=unused)
     return Figure(t("chart.six_weeks" if alone else "chart.two_weeks"), fact, drawn, pressure_table(found, viewing))
 
 

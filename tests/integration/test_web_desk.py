@@ -390,3 +390,17 @@ async def test_health_is_asked_without_signing_in(desk: RunningDesk) -> None:
     async with desk.client() as client:
         answer = await client.get("/healthz")
         assert (answer.status_code, answer.json()) == (200, {"database": True, "live": True})
+
+
+async def test_a_long_section_says_how_many_more_there_are(desk: RunningDesk) -> None:
+    observations = []
+    for number in range(33):
+        uid = f"ble:cuff-M{number}"
+        await desk.station.resident(f"徐桂{number}", devices=[uid])
+        observations.append(cuff(now() - timedelta(hours=1), 150, 92, device=uid))
+    await desk.station.receive(*observations)
+    async with desk.signed_in("wang") as client:
+        page = (await client.get("/queue")).text
+        assert page.count('class="row ') == 30
+        assert '<a href="/queue?kind=two_weeks">还有 3 条</a>' in page
+        assert (await client.get("/queue?kind=two_weeks")).text.count('class="row ') == 33
