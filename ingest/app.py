@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import psycopg
 import structlog
 from psycopg import AsyncConnection
 
@@ -56,14 +57,13 @@ async def run(settings: Settings, stop: asyncio.Event, *, clock: Callable[[], da
 class _Service:
     def __init__(self, settings: Settings, consumer: Consumer, clock: Callable[[], datetime]) -> None:
         url = settings.database_url.get_secret_value()
-        directory = Directory()
         self._settings = settings
         self._consumer = consumer
         self._clock = clock
         self._writers = [
             Writer(
                 url,
-                directory,
+                Directory(),  # each its own: it is forgotten with the writer's connection
                 consumer,
                 clock=clock,
                 most=settings.batch_observations,
@@ -117,7 +117,10 @@ class _Service:
                     async def work(conn: AsyncConnection, kept: status.Status = understood) -> None:
                         await status.keep(conn, kept, self._clock())
 
-                    await connection.run(work)
+                    try:
+                        await connection.run(work)
+                    except (psycopg.Error, ValueError) as error:
+                        log.warning("a status cannot be kept", topic=delivery.topic, error=type(error).__name__)
                 self._consumer.settle(delivery)
         await connection.close()
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from psycopg import AsyncConnection
 
 from ingest.named_sql import QUERIES
 
+MOST_NAMES: Final = 200_000
+"""Sessions come and go: beyond this everything is forgotten and asked anew."""
+
 
 class Directory:
-    """One a process, shared by its writers (all on one event loop)."""
+    """One a connection: a name that another writer forgot in the middle of a batch would be missed."""
 
     def __init__(self) -> None:
         self.sources: dict[tuple[str, str], int] = {}
@@ -40,6 +44,8 @@ class Directory:
         now: datetime,
     ) -> set[str]:
         """Know all these names afterwards; the devices that nobody registered (asked anew each time)."""
+        if len(self.sessions) + len(self.devices) > MOST_NAMES:
+            self.forget()
         if new_sources := [name for name in sources if name not in self.sources]:
             await self._learn_sources(conn, new_sources, now)
         if new_sessions := [uid for uid in sessions if uid not in self.sessions]:

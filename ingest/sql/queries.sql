@@ -168,14 +168,14 @@ SET messages = a.messages + excluded.messages, sent = a.sent + excluded.sent, st
 UPDATE telemetry.source s SET last_seen_at = %(now)s
 FROM (SELECT source_id FROM telemetry.source
       WHERE source_id = ANY(%(sources)s) AND last_seen_at < %(now)s - interval '10 seconds'
-      ORDER BY source_id FOR UPDATE) n
+      ORDER BY source_id FOR NO KEY UPDATE) n
 WHERE s.source_id = n.source_id;
 
 -- name: see_devices
 UPDATE telemetry.device d SET last_seen_at = %(now)s
 FROM (SELECT device_id FROM telemetry.device
       WHERE device_id = ANY(%(devices)s) AND last_seen_at < %(now)s - interval '1 minute'
-      ORDER BY device_id FOR UPDATE) n
+      ORDER BY device_id FOR NO KEY UPDATE) n
 WHERE d.device_id = n.device_id;
 
 -- name: keep

@@ -12,6 +12,7 @@ The order is copy, ingest, copy again; the bare figure is the better of the two.
 from __future__ import annotations
 
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -64,8 +65,8 @@ def observations(count: int, began: datetime) -> list[Observation]:
     return made
 
 
-def end_to_end(url: str, payloads: Sequence[bytes], settings: dict[str, str]) -> tuple[float, dict[str, Any]]:
-    """Seconds from the first publication to the last receipt, and ingest's last log line."""
+def end_to_end(url: str, payloads: Sequence[bytes], settings: dict[str, str]) -> tuple[float, float]:
+    """Seconds from the first publication to the last receipt; seconds of processor that ingest took, start included."""
     with Broker() as broker:
         environment = _environment(broker, url) | settings
         process = subprocess.Popen(
@@ -78,10 +79,13 @@ def end_to_end(url: str, payloads: Sequence[bytes], settings: dict[str, str]) ->
         log = threading.Thread(target=process.stderr.read, daemon=True)
         log.start()
         try:
-            return _publish(broker, payloads), {}
+            seconds = _publish(broker, payloads)
         finally:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             process.send_signal(2)
             process.wait(60)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _environment(broker: Broker, url: str) -> dict[str, str]:
@@ -195,7 +199,7 @@ def run(messages: int = 800, settings: dict[str, str] | None = None) -> dict[str
             )
         columns = "identity_at, measured_at, value, device_id, code, record_no, subject_id, unit, flags"
         bare.append(copy_rows(url, "narrow", columns, narrow))
-        seconds, _ = end_to_end(url, payloads, settings or {})
+        seconds, busy = end_to_end(url, payloads, settings or {})
         bare.append(copy_rows(url, "narrow", columns, narrow))
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute("TRUNCATE telemetry.observation")
@@ -210,6 +214,7 @@ def run(messages: int = 800, settings: dict[str, str] | None = None) -> dict[str
         "seconds": round(seconds, 3),
         "observations_per_s": round(count / seconds),
         "values_per_s": round(values / seconds),
+        "ingest_cpu_us_per_observation": round(busy / count * 1e6, 1),
         "copy_row_a_value_no_index_values_per_s": [round(values / s) for s in bare],
         "copy_compound_same_table_values_per_s": round(values / indexed),
         "limit": "bare COPY, one row a value, no index, one connection (the better of two runs)",

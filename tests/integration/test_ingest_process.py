@@ -75,6 +75,18 @@ def test_a_status_is_kept_with_its_source(
     assert ask(migrated_database_url, "SELECT battery FROM telemetry.device") == [(71,)]
 
 
+def test_a_status_the_database_cannot_keep_stops_nothing(
+    ingest_process: IngestProcess, source: Source, migrated_database_url: str
+) -> None:
+    for unkeepable in (b'{"a": "\\ud800"}', b'{"a": 1e400}', b'{"a": "\\u0000"}', b"no json", b"[]"):
+        source.send(unkeepable, Leaf.STATUS)
+    source.send(b'{"state": "online"}', Leaf.STATUS)
+    query = "SELECT status->>'state' FROM telemetry.source WHERE status ? 'state'"
+    wait_until(lambda: ask(migrated_database_url, query) == [("online",)], "the good status")
+    source.send(message(pressure(1)))
+    assert source.receipt().stored == 1
+
+
 def test_a_message_the_database_cannot_store_is_quarantined_and_the_others_are_stored(
     ingest_process: IngestProcess, source: Source, migrated_database_url: str
 ) -> None:
