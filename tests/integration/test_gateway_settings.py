@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import tempfile
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +22,6 @@ from gateway.errors import BadSetting
 from gateway.outbox import Outbox
 from gateway.radio import Discovery
 from gateway.settings import PREFIX, from_environment
-from simulators.embedded import runfolder
 from simulators.embedded.broker import Broker
 from simulators.embedded.tree import cache_folder
 from simulators.embedded.unprivileged import give
@@ -133,12 +133,14 @@ async def test_over_tls_readings_go_to_the_broker_with_our_authority_and_to_no_o
     with Outbox(tmp_path / "gateway.sqlite") as outbox:
         outbox.put([Observation(device="ble:f0", kind=BLOOD_PRESSURE, values=(120.0,), unit="mm[Hg]", measured_at=NOW)])
     stranger = authority(tmp_path / "stranger", "stranger")
-    folder = runfolder.make("certificates", cache_folder())  # one that the broker's user can reach
+    folder = Path(tempfile.mkdtemp(prefix="certificates-", dir=cache_folder()))  # one that the broker's user can reach
     ours = authority(folder / "ours", "ours")
     for path in (folder, ours.parent, *ours.parent.iterdir()):
         give(path)
     settings = {"certfile": str(ours), "keyfile": str(ours.with_name("key.pem"))}
-    with Broker(settings=settings) as secured:
+    secured = Broker(settings=settings)
+    secured.credentials("gw-1")  # before the start: a running broker would be told to read its passwords again
+    with secured:
         with gateway(secured, broker_tls=True, broker_ca=stranger, drain_s=0.1) as process:
             await until_logged(process, "no broker")
             assert not any(line["event"] == "sent" for line in process.log)
