@@ -30,7 +30,7 @@ from monitor import access
 from monitor import database as desk
 from monitor.identity import Keys
 from simulators import frontdesk
-from simulators.cohort import OwnedDevice, Person
+from simulators.cohort import SITES, OwnedDevice, Person
 from simulators.embedded.announce import Announce, silent
 from simulators.embedded.broker import INGEST, Broker
 from simulators.embedded.database import Server, create_database, database, drop_database
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 EDITION: Final = "2011"
 GATEWAY: Final = "gateway-1"
 GATEWAY_SITE: Final = "dongyuan"
+SOURCES: Final = ("history", "home", *(f"kiosk-{site}" for site in SITES))
+"""What `simulators.stage` pushes as."""
 _OPTIONS: Final = {"track_commit_timestamp": "on"}
 """So that latencies end where the commit does (`simulators.witness`)."""
 
@@ -87,8 +89,10 @@ async def chain(
     folder: Path | None = None,
     say: Announce | None = None,
     history_days: int = 90,
+    sources: Sequence[str] = SOURCES,
 ) -> AsyncIterator[Chain]:
     """Start it all, hand it out, stop it all. folder: for logs and the gateway's disk; None: a temporary one.
+    sources: names that sign in at the broker, known to it from its start (others can be made later).
 
     Errors: `simulators.embedded.errors.EmbeddedError`, `simulators.process.NotReady` with the end of the log.
     """
@@ -105,7 +109,10 @@ async def chain(
         if server.cluster is None:
             stack.callback(drop_database, server.url, name)
         announce("getting a broker")
-        broker = await stack.enter_async_context(Broker(announce=announce))
+        broker = Broker(announce=announce)
+        for source in (*sources, GATEWAY):
+            broker.credentials(source)
+        await stack.enter_async_context(broker)
         announce("making the schema")
         await asyncio.to_thread(_migrate, url)
         ring, blind = secrets.token_bytes(32), secrets.token_bytes(32)
@@ -232,7 +239,7 @@ async def _start_services(
 
         made.air = await stack.enter_async_context(neighbourhood.air())
         made.peripherals = await neighbourhood.devices(stack, made.air, devices_of(made.people, "ble"))
-        sign_in = await asyncio.to_thread(made.broker.credentials, GATEWAY)
+        sign_in = made.broker.credentials(GATEWAY)
         environment = neighbourhood.gateway_environment(
             made.air.url, made.folder / "gateway", sign_in, site=GATEWAY_SITE
         )

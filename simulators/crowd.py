@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from simulators import witness
 from simulators.chain import chain
-from simulators.embedded.broker import Broker, Credentials
+from simulators.embedded.broker import Credentials
 from simulators.fleet import Kiosk, cuff_readings
 from simulators.truth import Ledger, made, milliseconds
 
@@ -39,19 +39,15 @@ async def run(
         pairs = [line.split(":", 1) for line in lines.splitlines() if line.strip()]
         signed = [Credentials(host, int(port), user, password) for user, password in pairs][: order.kiosks]
         return await _push(order, signed, ledger)
-    async with chain(ble=False, monitor=False, web=False, seed=order.seed) as running:
-        right, found = await _push(order, await _enrolled(running.broker, order.kiosks), ledger)
+    names = [f"kiosk-{number}" for number in range(1, order.kiosks + 1)]
+    async with chain(ble=False, monitor=False, web=False, seed=order.seed, sources=names) as running:
+        right, found = await _push(order, [running.broker.credentials(name) for name in names], ledger)
         async with running.connection() as conn:
             seen = await witness.look(conn, {})
         verdict = witness.judge(ledger.entries, {}, seen)
         found |= {"stored_rows": verdict.stored, "lost": verdict.lost, "duplicates": verdict.duplicates}
         found |= {"database": running.database, "broker": running.broker_version}
     return right and verdict.right, found
-
-
-async def _enrolled(broker: Broker, count: int) -> list[Credentials]:
-    # each new name makes a running broker read its password file again, which is not for the event loop
-    return [await asyncio.to_thread(broker.credentials, f"kiosk-{number}") for number in range(1, count + 1)]
 
 
 async def _push(order: Order, signed: list[Credentials], ledger: Ledger) -> tuple[bool, dict[str, Any]]:

@@ -103,4 +103,7 @@ def gateway_environment(radio_url: str, folder: Path, sign_in: Credentials, *, s
         "SUIFANG_GATEWAY_SIMULATED": "true",
         # simulated devices measure every few seconds: nobody rests between two of them
         "SUIFANG_GATEWAY_REST_S": "0.2",
+        # and nobody who watches a fault waits a minute for the broker to be found again
+        "SUIFANG_GATEWAY_RECONNECT_MOST_S": "3",
+        "SUIFANG_GATEWAY_RESEND_S": "5",
     }

@@ -19,7 +19,7 @@ from psycopg import OperationalError
 
 from devices.message import MOST_BYTES, Message, digest, encode
 from devices.observation import Observation
-from simulators import frontdesk, timeline
+from simulators import frontdesk, timeline, witness
 from simulators.cohort import SITES
 from simulators.fleet import Kiosk
 from simulators.physiology import Body
@@ -116,13 +116,20 @@ class Stage:
             await self._perform(act)
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until everything sent has its receipt and every device is empty; whether that came true in time."""
-        until = asyncio.get_running_loop().time() + timeout_s
+        """Wait until every device is empty, everything sent has its receipt, everything that a gateway still holds is
+        stored, and every batch is judged; whether that came true in time."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         for kiosk in self._kiosks.values():
-            await kiosk.settled(max(0.0, until - asyncio.get_running_loop().time()))
-        return not self.waiting
+            await kiosk.settled(max(0.0, until - loop.time()))
+        while loop.time() < until:
+            async with self.chain.connection() as conn:
+                if not await witness.missing(conn, self.ledger.entries) and not await witness.unjudged(conn):
+                    return not self.waiting
+            await asyncio.sleep(0.2)
+        return False
 
     async def _perform(self, act: Act) -> None:
         now = datetime.now(UTC)

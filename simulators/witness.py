@@ -12,7 +12,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow, tuple_row
 
 from simulators.scenario import Alarm
-from simulators.truth import Key, Made, RaisedAlert, RefusedRow, StoredRow, Verdict, as_stamp, compare
+from simulators.truth import Fate, Key, Made, RaisedAlert, RefusedRow, StoredRow, Verdict, as_stamp, compare
 
 _ROWS: Final = """
 SELECT d.device_uid, o.kind, o.record_no, COALESCE(odd.device_at, o.identity_at),
@@ -24,6 +24,13 @@ LEFT JOIN telemetry.odd_identity odd
   ON (odd.device_id, odd.kind, odd.record_no, odd.identity_at) = (o.device_id, o.kind, o.record_no, o.identity_at)
 LEFT JOIN telemetry.subject_observation s
   ON (s.device_id, s.kind, s.record_no, s.identity_at) = (o.device_id, o.kind, o.record_no, o.identity_at)
+"""
+_KEYS: Final = """
+SELECT d.device_uid, o.kind, o.record_no, COALESCE(odd.device_at, o.identity_at)
+FROM telemetry.observation o
+JOIN telemetry.device d USING (device_id)
+LEFT JOIN telemetry.odd_identity odd
+  ON (odd.device_id, odd.kind, odd.record_no, odd.identity_at) = (o.device_id, o.kind, o.record_no, o.identity_at)
 """
 _QUARANTINE: Final = "SELECT reason, content, content_sha256 FROM telemetry.quarantine"
 _ALERTS: Final = """
@@ -107,6 +114,19 @@ async def look(conn: AsyncConnection[TupleRow], subjects: dict[str, UUID]) -> Se
             for subject, condition, severity, kind, raised_at, measured_at in await cursor.fetchall()
         ]
     return Seen(rows, refused, raised)
+
+
+async def missing(conn: AsyncConnection[TupleRow], entries: Iterable[Made]) -> int:
+    """How many measurements that must be stored are not there (yet)."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_KEYS)
+        there = {Key(uid, kind, no, as_stamp(stamp)) for uid, kind, no, stamp in await cursor.fetchall()}
+    return len({entry.key for entry in entries if entry.fate is Fate.STORED} - there)
+
+
+async def unjudged(conn: AsyncConnection[TupleRow]) -> int:
+    """Batches that the monitor has not judged."""
+    return (await counts(conn)).unjudged
 
 
 class _Commits(NamedTuple):
