@@ -85,7 +85,6 @@ BY_UUID: Final[dict[str, type[Characteristic]]] = {known.uuid: known for known i
 _OBSERVE: Final[dict[type[Characteristic], Callable[[Any, DeviceFacts, Moment], Observation]]] = {
     blood_pressure.BloodPressureMeasurement: blood_pressure.observe,
     body_composition.BodyCompositionMeasurement: body_composition.observe,
-    glucose.GlucoseMeasurement: glucose_record.observe,
     heart_rate.HeartRateMeasurement: heart_rate.observe,
     pulse_oximeter.PlxContinuousMeasurement: pulse_oximeter.observe,
     pulse_oximeter.PlxSpotCheckMeasurement: pulse_oximeter.observe,
@@ -135,10 +134,12 @@ def observe(
 
     context: the glucose context with the same sequence number.  start: the session start of a CGM sensor.
     """
+    observer = _OBSERVE.get(type(value))
+    if observer is not None:
+        return (observer(value, source, moment),)
     if isinstance(value, glucose.GlucoseMeasurement):
         meals = product.foreign_meals if product is not None else frozenset()
         return (glucose_record.observe(value, source, moment, context, foreign_meals=meals),)
     if isinstance(value, cgm.CgmMeasurement):
         return cgm.observe(value, source, moment, start)
-    observer = _OBSERVE.get(type(value))
-    return () if observer is None else (observer(value, source, moment),)
+    return ()

@@ -12,6 +12,8 @@ import struct
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
 
+import msgspec
+
 from devices.errors import Truncated
 from devices.observation import Fact
 from devices.octets import Codec
@@ -30,6 +32,14 @@ EARLIEST: Final = datetime(2011, 10, 25, tzinfo=UTC)
 """Adoption of the first Bluetooth health services. A record before it was stamped by a clock at its factory setting."""
 
 _FIELDS: Final = struct.Struct("<HBBBBB")
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_WALL_EPOCH: Final = datetime(2000, 1, 1)  # noqa: DTZ001  a wall time has no zone
+_NO_OFFSET: Final = timedelta(0)
+_CLOCK_NOT_SET: Final = Fact.CLOCK_NOT_SET.value
+_LOST_TIMELINE: Final = Fact.LOST_TIMELINE.value
+_NO_DEVICE_CLOCK: Final = Fact.NO_DEVICE_CLOCK.value
+_CLOCK_CORRECTED: Final = Fact.CLOCK_CORRECTED.value
+_TIME_FAULT: Final = Fact.TIME_FAULT.value
 
 
 class DateTime(NamedTuple):
@@ -70,7 +80,7 @@ class DateTime(NamedTuple):
 
     def naive(self) -> datetime | None:
         """The wall time, without a zone. None: not known in all parts, or impossible."""
-        if not self.known or not 1582 <= self.year <= 9999:
+        if not 1582 <= self.year <= 9999:
             return None
         try:
             return datetime(*self)  # noqa: DTZ001  the device knows no zone
@@ -119,11 +129,14 @@ class How(enum.StrEnum):
     """No way back to a common timeline: time of reception stands in, and no rule may look at it."""
 
 
-class CorrectedTime(NamedTuple):
+_RECEPTION, _DEVICE_CLOCK, _CORRECTED, _AS_STAMPED, _NOT_SET_LIVE, _LOST = How
+
+
+class CorrectedTime(msgspec.Struct, frozen=True, gc=False):
     """measured_at: aware, UTC.  facts: bits of `Fact`.  device_at: the stamp that identifies, None where it cannot."""
 
     measured_at: datetime
-    facts: Fact
+    facts: int
     how: How
     device_at: datetime | None = None
 
@@ -131,6 +144,11 @@ class CorrectedTime(NamedTuple):
 def identity_at(device_at: datetime) -> datetime:
     """The aware time that stands for a device's stamp in an identity, the same at each gateway."""
     return device_at if device_at.tzinfo is not None else device_at.replace(tzinfo=IDENTITY_ZONE)
+
+
+def _instant(wall: datetime, zone: tzinfo) -> datetime:
+    """What `wall.replace(tzinfo=zone).astimezone(UTC)` gives, in a quarter of its time."""
+    return _EPOCH + (wall - _WALL_EPOCH - (zone.utcoffset(wall) or _NO_OFFSET))
 
 
 def correct(
@@ -151,49 +169,39 @@ def correct(
     received = received_at.astimezone(UTC)
     if not clock_set:
         if live:
-            return CorrectedTime(received, Fact.CLOCK_NOT_SET, How.NOT_SET_LIVE, device_at)
-        return CorrectedTime(received, Fact.CLOCK_NOT_SET | Fact.LOST_TIMELINE, How.LOST, device_at)
+            return CorrectedTime(received, _CLOCK_NOT_SET, _NOT_SET_LIVE, device_at)
+        return CorrectedTime(received, _CLOCK_NOT_SET | _LOST_TIMELINE, _LOST, device_at)
     if device_at is None:
-        return CorrectedTime(received, Fact.NO_DEVICE_CLOCK, How.RECEPTION)
-    placed = _placed(device_at, device_now, (gateway_now or received_at).astimezone(UTC), zone)
-    if placed is None or not EARLIEST <= placed.measured_at <= received + FUTURE_WITHIN:
-        return CorrectedTime(received, Fact.LOST_TIMELINE, How.LOST, device_at)
-    return placed
-
-
-def _placed(
-    device_at: datetime, device_now: datetime | None, gateway_now: datetime, zone: tzinfo
-) -> CorrectedTime | None:
-    """The stamp on the gateway's timeline. None: it is not on the timeline of the clock that was read."""
+        return CorrectedTime(received, _NO_DEVICE_CLOCK, _RECEPTION)
     try:
-        measured = device_at.replace(tzinfo=zone).astimezone(UTC)
-        if device_now is None:
-            return CorrectedTime(measured, Fact(0), How.AS_STAMPED, device_at)
-        # a stamp ahead of the very clock that made it: the clock was put back since
-        if device_at - device_now > FUTURE_WITHIN:
-            return None
-        if abs(gateway_now - device_now.replace(tzinfo=zone).astimezone(UTC)) <= AGREES_WITHIN:
-            return CorrectedTime(measured, Fact(0), How.DEVICE_CLOCK, device_at)
-        measured = (gateway_now - (device_now - device_at)).replace(microsecond=0)
+        measured, facts, how = _instant(device_at, zone), 0, _AS_STAMPED
+        if device_now is not None:
+            now = gateway_now or received
+            # a stamp ahead of the very clock that made it: the clock was put back since
+            if device_at - device_now > FUTURE_WITHIN:
+                return CorrectedTime(received, _LOST_TIMELINE, _LOST, device_at)
+            how = _DEVICE_CLOCK
+            if not abs(now - _instant(device_now, zone)) <= AGREES_WITHIN:
+                measured = (now.astimezone(UTC) - (device_now - device_at)).replace(microsecond=0)
+                facts, how = _CLOCK_CORRECTED, _CORRECTED
+        if EARLIEST <= measured <= received + FUTURE_WITHIN:
+            return CorrectedTime(measured, facts, how, device_at)
     except (OverflowError, ValueError):
-        return None
-    return CorrectedTime(measured, Fact.CLOCK_CORRECTED, How.CORRECTED, device_at)
+        pass  # a time that no calendar has is on no timeline either
+    return CorrectedTime(received, _LOST_TIMELINE, _LOST, device_at)
 
 
 def place(stamp: DateTime | None, moment: Moment, *, clock_set: bool = True, live: bool | None = None) -> CorrectedTime:
     """`correct` for a record's Date Time: unknown parts are a clock not set, an impossible date is a TIME_FAULT."""
-    known = stamp is None or stamp.known
-    fault = stamp is not None and stamp.fault
-    device_at = stamp.naive() if stamp is not None else None
+    device_at = None
+    if stamp is not None:
+        device_at = stamp.naive()
+        clock_set = clock_set and device_at is not None
+    received_at, zone, device_now, gateway_now, moment_live = moment
     result = correct(
-        device_at,
-        moment.device_now,
-        moment.gateway_now,
-        moment.received_at,
-        moment.zone,
-        clock_set=clock_set and known and not fault,
-        live=moment.live if live is None else live,
-    )
-    if fault:
-        return result._replace(facts=(result.facts & ~Fact.CLOCK_NOT_SET) | Fact.TIME_FAULT)
+        device_at, device_now, gateway_now, received_at, zone,
+        clock_set=clock_set, live=moment_live if live is None else live,
+    )  # fmt: skip
+    if device_at is None and stamp is not None and stamp.known:
+        return msgspec.structs.replace(result, facts=result.facts & ~_CLOCK_NOT_SET | _TIME_FAULT)
     return result

@@ -10,31 +10,35 @@ from __future__ import annotations
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple
 
+import msgspec
+
 from devices.errors import BadValue
 from devices.observation import Absent
 
 _POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(129))
 
 
-class Medfloat(NamedTuple):
-    """One number as the device wrote it. `absent` other than PRESENT: not a number, and `value` is None."""
+class Medfloat(msgspec.Struct, frozen=True):
+    """One number as the device wrote it. `absent` other than PRESENT: not a number, and `value` is None.
+
+    value: follows from the others; the binary float nearest to mantissa * 10 ** exponent: 366e-1 is 36.6. Division of
+    integers and conversion of an integer are each rounded once, correctly; a product with 10.0 ** n is rounded twice
+    (189 * 10.0 ** -1 is 18.900000000000002).
+    """
 
     mantissa: int
     exponent: int = 0
     absent: Absent = Absent.PRESENT
+    value: float | None = None
 
-    @property
-    def value(self) -> float | None:
-        """The binary float nearest to mantissa * 10 ** exponent: 366e-1 is 36.6. None: not a number.
-
-        Division of integers and conversion of an integer are each rounded once, correctly; a product with 10.0 ** n is
-        rounded twice (189 * 10.0 ** -1 is 18.900000000000002).
-        """
+    def __post_init__(self) -> None:
         if self.absent:
-            return None
-        if self.exponent < 0:
-            return self.mantissa / _POWERS[-self.exponent]
-        return float(self.mantissa * _POWERS[self.exponent])
+            value = None
+        elif self.exponent < 0:
+            value = self.mantissa / _POWERS[-self.exponent]
+        else:
+            value = float(self.mantissa * _POWERS[self.exponent])
+        msgspec.structs.force_setattr(self, "value", value)
 
     def shifted(self, places: int) -> Medfloat:
         """The same digits with the point moved: kg/L to mg/dL is 5, mol/L to mmol/L is 3. Exact."""

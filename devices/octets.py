@@ -102,13 +102,33 @@ class Choice(NamedTuple):
 
 
 class _Plan(NamedTuple):
+    """What one combination of flags announces. `named` takes the numbers of `unpack_from` to values by name."""
+
+    size: int
     unpack_from: Callable[..., tuple[Any, ...]]
+    named: Callable[..., dict[str, Any]]
     pack: Callable[..., bytes]
     fields: tuple[Field, ...]
-    names: tuple[str, ...]
-    constants: tuple[Any, ...]
-    reads: tuple[tuple[str, Callable[[Any], Any]], ...]
-    size: int
+
+
+def _naming(fields: Sequence[Field], constants: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+    """`lambda v0, v1: {"systolic": r0(v0), "user_id": v1, "unit": c0}` for these rows.
+
+    Written out as source once a combination of flags, as `dataclasses` does: a loop over the rows takes three times as
+    long, and every frame of every device passes here.
+    """
+    scope: dict[str, Any] = {}
+    items = []
+    for index, (name, codec, _, _) in enumerate(fields):
+        # int is what struct gives already
+        scope[f"r{index}"] = codec.read
+        items.append(f"{name!r}: v{index}" if codec.read is int else f"{name!r}: r{index}(v{index})")
+    for index, (name, constant) in enumerate(constants.items()):
+        scope[f"c{index}"] = constant
+        items.append(f"{name!r}: c{index}")
+    arguments = ", ".join(f"v{index}" for index in range(len(fields)))
+    named: Callable[..., dict[str, Any]] = eval(f"lambda {arguments}: {{{', '.join(items)}}}", scope)  # noqa: S307  of constants
+    return named
 
 
 class Layout:
@@ -126,6 +146,7 @@ class Layout:
         for choice in choices:
             self._chosen |= choice.mask
         self._known |= self._chosen
+        self._reserved = ~self._known
         self._plans: dict[int, _Plan] = {}
 
     def altered(self, **changes: Mapping[str, Any]) -> Layout:
@@ -138,15 +159,9 @@ class Layout:
         if plan is None:
             fields = tuple(f for f in self.fields if known & f.when == f.when and not known & f.unless)
             packed = struct.Struct("<" + "".join(field.codec.letter for field in fields))
+            chosen = {choice.name: choice.set if known & choice.mask else choice.clear for choice in self.choices}
             plan = self._plans[known] = _Plan(
-                packed.unpack_from,
-                packed.pack,
-                fields,
-                tuple(field.name for field in fields) + tuple(choice.name for choice in self.choices),
-                tuple(choice.set if known & choice.mask else choice.clear for choice in self.choices),
-                # int is what struct gives already
-                tuple((field.name, field.codec.read) for field in fields if field.codec.read is not int),
-                self._head + packed.size,
+                self._head + packed.size, packed.unpack_from, _naming(fields, chosen), packed.pack, fields
             )
         return plan
 
@@ -160,16 +175,14 @@ class Layout:
             raise Truncated(f"{len(data)} of {head} octets", field="flags")
         flags = data[0] if head == 1 else int.from_bytes(data[:head], "little")
         plan = self._plans.get(flags & self._known) or self._plan(flags & self._known)
-        if len(data) < plan.size:
+        size, unpack_from, named, _, _ = plan
+        if len(data) < size:
             raise self._truncated(plan, len(data))
-        # names and values come from one plan: as many of one as of the other, and `strict` is a tenth of the time
-        found: dict[str, Any] = dict(zip(plan.names, plan.unpack_from(data, head) + plan.constants))  # noqa: B905
-        for name, read in plan.reads:
-            found[name] = read(found[name])
-        if flags & ~self._known:
-            found["reserved"] = flags & ~self._known
-        if len(data) > plan.size:
-            found["trailing"] = bytes(data[plan.size :])
+        found = named(*unpack_from(data, head))
+        if flags & self._reserved:
+            found["reserved"] = flags & self._reserved
+        if len(data) > size:
+            found["trailing"] = bytes(data[size:])
         return found
 
     def _truncated(self, plan: _Plan, length: int) -> Truncated:

@@ -7,24 +7,30 @@ They are stored, flagged `IMPLAUSIBLE`, shown, and never judged. The bounds stan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from devices.nomenclature import BLOOD_PRESSURE, Kind
-from devices.units import canonical
+from devices.nomenclature import BLOOD_PRESSURE, KINDS, Kind
+from devices.units import BY_UCUM, canonical
+
+# index, low and high of each slot, and the unit to convert from where it is not the canonical one
+_BOUNDS: Final[dict[tuple[int, str], tuple[tuple[int, float, float, str | None], ...]]] = {
+    (kind.code, unit): tuple(
+        (index, slot.low, slot.high, None if BY_UCUM[ucum].canonical == ucum else ucum)
+        for index, (slot, ucum) in enumerate(zip(kind.slots, row, strict=True))
+    )
+    for kind in KINDS
+    for unit, row in kind.units.items()
+}
 
 
 def implausible_slots(kind: Kind, values: Sequence[float | None], unit: str) -> tuple[int, ...]:
     """Indices of impossible values: outside what can be measured, or a diastolic not below its systolic."""
-    units = kind.units[unit]
-    found = [
-        index
-        for index, (slot, value) in enumerate(zip(kind.slots, values, strict=False))
-        if value is not None
-        and not slot.low <= canonical(value, units[index]) <= slot.high
-        # some cuffs send a mean of 0 for "not computed" (Beurer BM85): absent, not impossible
-        and not (slot.ref == "MDC_PRESS_BLD_NONINV_MEAN" and value == 0)
-    ]
-    if kind.code == BLOOD_PRESSURE and len(values) >= 2:
+    found: tuple[int, ...] = ()
+    for value, (index, low, high, ucum) in zip(values, _BOUNDS[kind.code, unit], strict=False):
+        if value is not None and not low <= (value if ucum is None else canonical(value, ucum)) <= high:
+            found += (index,)
+    if kind.code == BLOOD_PRESSURE and len(values) >= 2 and 1 not in found:
         systolic, diastolic = values[0], values[1]
-        if systolic is not None and diastolic is not None and diastolic >= systolic and 1 not in found:
-            found.append(1)
-    return tuple(found)
+        if systolic is not None and diastolic is not None and diastolic >= systolic:
+            found += (1,)
+    return found

@@ -58,7 +58,7 @@ _FACTS: Final = (
     (MeasurementStatus.IRREGULAR_PULSE.value, Fact.IRREGULAR_PULSE),
     (MeasurementStatus.IMPROPER_POSITION.value, Fact.IMPROPER_POSITION),
 )
-_RANGE: Final = {0x08: Fact.PULSE_ABOVE_RANGE, 0x10: Fact.PULSE_BELOW_RANGE}
+_RANGE: Final = {0x08: Fact.PULSE_ABOVE_RANGE.value, 0x10: Fact.PULSE_BELOW_RANGE.value}
 
 
 class BloodPressureMeasurement(Characteristic, frozen=True, kw_only=True):
@@ -118,10 +118,11 @@ class BloodPressureFeature(Characteristic, frozen=True, kw_only=True):
     features: int
 
 
-def status_facts(status: int | None) -> Fact:
-    """The facts of a measurement status."""
+@record.remembered
+def status_facts(status: int | None) -> int:
+    """The facts of a measurement status, as bits."""
     facts = record.facts_of(status, _FACTS)
-    return facts | _RANGE.get((status or 0) & MeasurementStatus.PULSE_RANGE.value, Fact(0))
+    return facts | _RANGE.get((status or 0) & MeasurementStatus.PULSE_RANGE.value, 0)
 
 
 def observe(measurement: BloodPressureMeasurement, source: record.DeviceFacts, moment: Moment) -> Observation:
@@ -129,10 +130,10 @@ def observe(measurement: BloodPressureMeasurement, source: record.DeviceFacts, m
     return record.observe(
         BLOOD_PRESSURE,
         (
-            record.of_medfloat(measurement.systolic),
-            record.of_medfloat(measurement.diastolic),
-            record.nonzero(record.of_medfloat(measurement.mean_arterial_pressure)),
-            record.of_medfloat(measurement.pulse_rate),
+            measurement.systolic,
+            measurement.diastolic,
+            record.nonzero(measurement.mean_arterial_pressure),
+            measurement.pulse_rate,
         ),
         measurement.unit,
         source=source,

@@ -15,7 +15,7 @@ from devices.gatt import record
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.weight_scale import METRES, TENTHS
 from devices.nomenclature import BODY_COMPOSITION
-from devices.observation import Fact, Observation
+from devices.observation import Absent, Observation
 from devices.octets import U8, U16, U32, Choice, Codec, Field, Layout, scaled
 from devices.units import BY_UCUM
 
@@ -98,16 +98,16 @@ def merge(first: BodyCompositionMeasurement, second: BodyCompositionMeasurement)
 def _si(number: float | None, imperial: str | None, unit: str) -> record.Value:
     """The kind has SI units only; a zero stands for a value that the scale did not compute."""
     if number is None or imperial is None:
-        return record.nonzero(record.of_number(number))
+        return record.nonzero(number)
     factor = BY_UCUM[imperial].factor / (BY_UCUM[unit].factor or 1)
-    return record.nonzero(record.of_number(round(number * factor, 6)))
+    return record.nonzero(round(number * factor, 6))
 
 
 def observe(measurement: BodyCompositionMeasurement, source: record.DeviceFacts, moment: Moment) -> Observation:
     """One composition. Imperial masses and heights become kg and m here, because the kind is led by a percentage."""
     m = measurement
     mass, length = ("[lb_av]", "[in_i]") if m.unit == "[lb_av]" else (None, None)
-    fat = record.UNSUCCESSFUL if m.body_fat_percentage is None else record.of_number(m.body_fat_percentage)
+    fat = Absent.UNSUCCESSFUL if m.body_fat_percentage is None else m.body_fat_percentage
     return record.observe(
         BODY_COMPOSITION,
         (
@@ -125,7 +125,7 @@ def observe(measurement: BodyCompositionMeasurement, source: record.DeviceFacts,
         "%",
         source=source,
         time=place(m.time_stamp, moment),
-        facts=Fact(0),
+        facts=0,
         trailing=m.trailing,
         slot=record.slot_of(m.user_id),
     )

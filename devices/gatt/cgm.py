@@ -207,12 +207,14 @@ class CgmSessionRunTime(_Sealed, frozen=True, kw_only=True):
     run_time: int
 
 
-def status_facts(one: CgmRecord) -> Fact:
-    """The facts of the three status octets. The sensor's own hypo and hyper levels are not facts: the packs judge."""
+@record.remembered
+def status_facts(status: int | None, calibration_temperature: int | None, warning: int | None) -> int:
+    """The facts of the three status octets, as bits. The sensor's own hypo and hyper levels are not facts: the packs
+    judge."""
     return (
-        record.facts_of(one.status, _STATUS)
-        | record.facts_of(one.calibration_temperature, _CALIBRATION_TEMPERATURE)
-        | record.facts_of(one.warning, _WARNING)
+        record.facts_of(status, _STATUS)
+        | record.facts_of(calibration_temperature, _CALIBRATION_TEMPERATURE)
+        | record.facts_of(warning, _WARNING)
     )
 
 
@@ -238,11 +240,11 @@ def observe(
         found.append(
             record.observe(
                 INTERSTITIAL_FLUID,
-                (record.of_medfloat(one.concentration),),
+                (one.concentration,),
                 "mg/dL",
                 source=source,
                 time=place(stamp, moment),
-                facts=status_facts(one),
+                facts=status_facts(one.status, one.calibration_temperature, one.warning),
                 trailing=one.trailing,
                 record_no=one.time_offset,
                 context=Context(site=Site.SUBCUTANEOUS),

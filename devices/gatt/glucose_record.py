@@ -61,8 +61,9 @@ _FACTS: Final = (
 )
 
 
-def status_facts(status: int | None) -> Fact:
-    """The facts of a sensor status annunciation."""
+@record.remembered
+def status_facts(status: int | None) -> int:
+    """The facts of a sensor status annunciation, as bits."""
     return record.facts_of(status, _FACTS)
 
 
@@ -102,17 +103,17 @@ def observe(
     number = measurement.concentration
     facts = status_facts(measurement.sensor_status_annunciation)
     if is_control(measurement):
-        facts |= Fact.CONTROL_SOLUTION
+        facts |= Fact.CONTROL_SOLUTION.value
     meal = context.meal if context is not None else None
     if meal in foreign_meals:
-        facts |= Fact.INVALID
+        facts |= Fact.INVALID.value
     known = Context(
         meal=_MEAL.get(meal or 0),
         site=_SITE.get(measurement.sample_location or 0),
     )
     return record.observe(
         kind_of(measurement),
-        (record.of_medfloat(None if number is None else number.shifted(places)),),
+        (None if number is None else number.shifted(places),),
         unit,
         source=source,
         time=place(measurement.user_facing_time, moment),

@@ -17,6 +17,7 @@ from devices.observation import Fact, Observation
 from devices.octets import U8, U16, Choice, Field, Layout
 
 _RR: Final = 0x10
+_NO_CONTACT: Final = (Fact.NOT_AVAILABLE | Fact.SENSOR_DISCONNECTED).value
 
 
 class HeartRateMeasurement(Characteristic, frozen=True, kw_only=True):
@@ -96,10 +97,10 @@ class HeartRateControlPoint(Characteristic, frozen=True, kw_only=True):
 
 def observe(measurement: HeartRateMeasurement, source: record.DeviceFacts, moment: Moment) -> Observation:
     """One heart rate, at the time of reception. Without skin contact it is not available."""
-    facts = Fact.NOT_AVAILABLE | Fact.SENSOR_DISCONNECTED if measurement.sensor_contact is False else Fact(0)
+    facts = _NO_CONTACT if measurement.sensor_contact is False else 0
     return record.observe(
         HEART_RATE,
-        (record.of_number(float(measurement.heart_rate)),),
+        (float(measurement.heart_rate),),
         "/min",
         source=source,
         time=place(None, moment),

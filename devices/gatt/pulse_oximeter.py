@@ -67,6 +67,7 @@ _MEASUREMENT_FACTS: Final = (
     (_M.QUESTIONABLE.value, Fact.QUESTIONABLE),
     (_M.INVALID.value, Fact.INVALID),
 )
+_FROM_STORAGE: Final = Fact.FROM_STORAGE.value
 _SENSOR_FACTS: Final = (
     ((_S.EQUIPMENT_MALFUNCTION | _S.SENSOR_MALFUNCTION).value, Fact.DEVICE_MALFUNCTION),
     (
@@ -167,8 +168,9 @@ class PlxFeatures(Characteristic, frozen=True, kw_only=True):
         return cls(reserved=supported_features & ~0x03, **supports)
 
 
-def status_facts(measurement_status: int | None, device_and_sensor_status: int | None) -> Fact:
-    """The facts of both status words."""
+@record.remembered
+def status_facts(measurement_status: int | None, device_and_sensor_status: int | None) -> int:
+    """The facts of both status words, as bits."""
     return record.facts_of(measurement_status, _MEASUREMENT_FACTS) | record.facts_of(
         device_and_sensor_status, _SENSOR_FACTS
     )
@@ -185,9 +187,9 @@ def observe(
     return record.observe(
         PULSE_OXIMETRY,
         (
-            record.of_medfloat(measurement.spo2),
-            record.of_medfloat(measurement.pr),
-            record.of_medfloat(measurement.pulse_amplitude_index),
+            measurement.spo2,
+            measurement.pr,
+            measurement.pulse_amplitude_index,
         ),
         "%",
         source=source,
@@ -195,7 +197,7 @@ def observe(
             stamp,
             moment,
             clock_set=clock_set,
-            live=moment.live and not facts & Fact.FROM_STORAGE,
+            live=moment.live and not facts & _FROM_STORAGE,
         ),
         facts=facts,
         trailing=measurement.trailing,

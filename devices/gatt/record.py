@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from devices.clock import CorrectedTime
 from devices.medfloat import Medfloat
@@ -13,13 +13,17 @@ from devices.observation import Absent, Context, Fact, Observation, fact_names
 from devices.plausibility import implausible_slots
 
 UNKNOWN_USER: Final = 0xFF
-_REASONS: Final = {absent: str(absent.name).lower().replace("_", "-") for absent in Absent}
+_REASONS: Final = tuple(str(absent.name).lower().replace("_", "-") for absent in Absent)
 # plain integers: an IntFlag makes a new member for each `|`, which costs more than the decoding
 _IMPLAUSIBLE: Final = Fact.IMPLAUSIBLE.value
 _TRAILING_BYTES: Final = Fact.TRAILING_BYTES.value
-_RESULT_TOO_HIGH: Final = Fact.RESULT_TOO_HIGH.value
-_RESULT_TOO_LOW: Final = Fact.RESULT_TOO_LOW.value
-_names = functools.lru_cache(maxsize=1024)(fact_names)
+_BEYOND: Final[dict[str, int]] = {
+    _REASONS[Absent.POSITIVE_INFINITY]: Fact.RESULT_TOO_HIGH.value,
+    _REASONS[Absent.NEGATIVE_INFINITY]: Fact.RESULT_TOO_LOW.value,
+}
+remembered = functools.lru_cache(maxsize=4096)
+"""For what depends on status bits alone: a device has few of them, and raises the same ones again and again."""
+_names = remembered(fact_names)
 
 
 class DeviceFacts(NamedTuple):
@@ -31,30 +35,14 @@ class DeviceFacts(NamedTuple):
     facts: Fact = Fact(0)
 
 
-class Value(NamedTuple):
-    """One slot: a number, or the reason why there is none."""
-
-    number: float | None
-    absent: Absent = Absent.PRESENT
+Value: TypeAlias = Medfloat | float | Absent | None
+"""One slot: a number, why there is none, or None where the field is not in the frame."""
 
 
-NOT_SENT: Final = Value(None, Absent.NOT_SENT)
-UNSUCCESSFUL: Final = Value(None, Absent.UNSUCCESSFUL)
-
-
-def of_medfloat(number: Medfloat | None) -> Value:
-    """None: the field was not in the frame."""
-    return NOT_SENT if number is None else Value(number.value, number.absent)
-
-
-def of_number(number: float | None) -> Value:
-    """None: the field was not in the frame."""
-    return NOT_SENT if number is None else Value(number)
-
-
-def nonzero(value: Value) -> Value:
+def nonzero(value: Medfloat | float | None) -> Value:
     """A zero that stands for "not computed" is no reading."""
-    return NOT_SENT if value.number == 0 else value
+    number = value.value if isinstance(value, Medfloat) else value
+    return None if number == 0 else value
 
 
 def slot_of(user_id: int | None) -> int | None:
@@ -62,13 +50,13 @@ def slot_of(user_id: int | None) -> int | None:
     return None if user_id == UNKNOWN_USER else user_id
 
 
-def facts_of(status: int | None, table: Sequence[tuple[int, Fact]]) -> Fact:
+def facts_of(status: int | None, table: Sequence[tuple[int, Fact]]) -> int:
     """The facts that the bits of a status word stand for; a bit without a row has no fact."""
-    found = Fact(0)
+    found = 0
     if status:
         for mask, fact in table:
             if status & mask:
-                found |= fact
+                found |= fact.value
     return found
 
 
@@ -79,7 +67,7 @@ def observe(
     *,
     source: DeviceFacts,
     time: CorrectedTime,
-    facts: Fact,
+    facts: int,
     trailing: bytes = b"",
     record_no: int = 0,
     slot: int | None = None,
@@ -89,27 +77,36 @@ def observe(
 
     Adds IMPLAUSIBLE, TRAILING_BYTES and, for a leading value of plus or minus infinity, RESULT_TOO_HIGH or _LOW.
     """
-    numbers = tuple(value.number for value in values)
-    bits = facts.value | time.facts.value | source.facts.value
+    numbers: list[float | None] = []
+    absent: dict[int, str] = {}
+    for value in values:
+        if isinstance(value, Medfloat):
+            if value.absent:
+                absent[len(numbers)] = _REASONS[value.absent]
+            numbers.append(value.value)
+        elif value is None or isinstance(value, Absent):
+            absent[len(numbers)] = _REASONS[value or Absent.NOT_SENT]
+            numbers.append(None)
+        else:
+            numbers.append(value)
+    bits = facts | time.facts | int(source.facts)
     if implausible_slots(BY_CODE[kind], numbers, unit):
         bits |= _IMPLAUSIBLE
     if trailing:
         bits |= _TRAILING_BYTES
-    if values[0].absent is Absent.POSITIVE_INFINITY:
-        bits |= _RESULT_TOO_HIGH
-    elif values[0].absent is Absent.NEGATIVE_INFINITY:
-        bits |= _RESULT_TOO_LOW
+    if 0 in absent:
+        bits |= _BEYOND.get(absent[0], 0)
     return Observation(
         device=source.device,
         kind=kind,
-        values=numbers,
+        values=tuple(numbers),
         unit=unit,
         measured_at=time.measured_at,
         device_at=time.device_at,
         record_no=record_no,
         slot=slot,
         session=source.session,
-        absent={index: _REASONS[value.absent] for index, value in enumerate(values) if value.absent},
+        absent=absent,
         facts=_names(bits),
         context=context,
     )

@@ -14,7 +14,7 @@ from devices.gatt import record
 from devices.gatt.characteristic import Characteristic
 from devices.medfloat import Medfloat
 from devices.nomenclature import BODY_TEMPERATURE
-from devices.observation import Context, Fact, Observation, Site
+from devices.observation import Context, Observation, Site
 from devices.octets import FLOAT, U8, U16, Choice, Field, Layout
 
 
@@ -93,11 +93,11 @@ def observe(measurement: TemperatureMeasurement, source: record.DeviceFacts, mom
     site = _SITE.get(measurement.temperature_type or 0)
     return record.observe(
         BODY_TEMPERATURE,
-        (record.of_medfloat(measurement.temperature),),
+        (measurement.temperature,),
         measurement.unit,
         source=source,
         time=place(measurement.time_stamp, moment),
-        facts=Fact(0),
+        facts=0,
         trailing=measurement.trailing,
         context=Context(site=site) if site else None,
     )

@@ -12,7 +12,7 @@ from devices.clock import DATE_TIME, DateTime, Moment, place
 from devices.gatt import record
 from devices.gatt.characteristic import Characteristic
 from devices.nomenclature import BODY_MASS
-from devices.observation import Fact, Observation
+from devices.observation import Absent, Observation
 from devices.octets import U8, U32, Choice, Field, Layout, scaled
 
 MASS_SI: Final = scaled(5, 1000, unsuccessful=True)
@@ -95,18 +95,18 @@ class WeightScaleFeature(Characteristic, frozen=True, kw_only=True):
 
 def observe(measurement: WeightMeasurement, source: record.DeviceFacts, moment: Moment) -> Observation:
     """One weighing: mass, BMI, height. BMI and height of 0 are of a user that the scale does not know."""
-    weight = record.UNSUCCESSFUL if measurement.weight is None else record.of_number(measurement.weight)
+    weight = Absent.UNSUCCESSFUL if measurement.weight is None else measurement.weight
     return record.observe(
         BODY_MASS,
         (
             weight,
-            record.nonzero(record.of_number(measurement.bmi)),
-            record.nonzero(record.of_number(measurement.height)),
+            record.nonzero(measurement.bmi),
+            record.nonzero(measurement.height),
         ),
         measurement.unit,
         source=source,
         time=place(measurement.time_stamp, moment),
-        facts=Fact(0),
+        facts=0,
         trailing=measurement.trailing,
         slot=record.slot_of(measurement.user_id),
     )

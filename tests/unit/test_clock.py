@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.clock import DateTime, How, Moment, correct, identity_at, place
+from devices.clock import CorrectedTime, DateTime, How, Moment, correct, identity_at, place
 from devices.errors import Truncated
 from devices.observation import Fact
 
@@ -51,7 +51,7 @@ def test_an_impossible_date_is_a_fault(stamp: DateTime) -> None:
 
 def test_without_a_stamp_the_reception_counts() -> None:
     found = correct(None, None, None, HEARD, SHANGHAI)
-    assert found == (HEARD, Fact.NO_DEVICE_CLOCK, How.RECEPTION, None)
+    assert found == CorrectedTime(HEARD, Fact.NO_DEVICE_CLOCK, How.RECEPTION, None)
 
 
 def test_a_clock_that_agrees_is_believed() -> None:
@@ -91,7 +91,7 @@ def test_two_gateways_in_different_zones_read_one_identity() -> None:
 
 def test_a_stamp_ahead_of_its_own_clock_is_lost() -> None:
     found = correct(WALL, datetime(2000, 1, 1, 0, 4), HEARD, HEARD, SHANGHAI)
-    assert found == (HEARD, Fact.LOST_TIMELINE, How.LOST, WALL)
+    assert found == CorrectedTime(HEARD, Fact.LOST_TIMELINE, How.LOST, WALL)
 
 
 def test_a_stamp_of_the_factory_setting_under_a_clock_since_set_is_lost() -> None:
