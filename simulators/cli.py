@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from simulators.cohort import cohort
-from simulators.scenario import DEFAULT, ScenarioFault, load, shipped_names
+from simulators.scenario import DEFAULT, ScenarioFault, load
 from simulators.truth import Ledger
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -98,7 +98,7 @@ def _expectations(name: str, seed: int) -> dict[str, Any]:
     try:
         loaded = load(name, cohort(seed, datetime.now(UTC).date()))
     except ScenarioFault as error:
-        raise typer.BadParameter(f"{error} (shipped: {', '.join(shipped_names())})") from None
+        raise typer.BadParameter(str(error)) from None
     return {
         "scenario": loaded.scenario,
         "injections": len(loaded.injections),

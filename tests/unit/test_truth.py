@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from simulators.truth import (
     milliseconds,
 )
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 CUFF = "eui64:025346fffe0100ef"
 EMERGENCY = Alarm("blood_pressure", "emergency")
@@ -151,3 +154,12 @@ def test_the_ledger_survives_in_its_file(tmp_path: Path) -> None:
 def test_percentiles_are_milliseconds_of_real_measurements() -> None:
     assert milliseconds([]) == {"p50": None, "p99": None}
     assert milliseconds([0.2, 0.1, 0.3]) == {"p50": 200.0, "p99": 300.0}
+
+
+def test_the_truth_never_asks_the_rules_under_test() -> None:
+    program = (
+        "import sys, simulators.truth, simulators.scenario, simulators.timeline\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in {'monitor', 'ingest', 'gateway'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
