@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import tempfile
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -127,13 +127,19 @@ def authority(folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the broker's user can reach."""
+    with tempfile.TemporaryDirectory(prefix="certificates-", dir=cache_folder()) as name:
+        yield Path(name)
+
+
 async def test_over_tls_readings_go_to_the_broker_with_our_authority_and_to_no_other(
-    gateway: StartGateway, tmp_path: Path
+    gateway: StartGateway, tmp_path: Path, folder: Path
 ) -> None:
     with Outbox(tmp_path / "gateway.sqlite") as outbox:
         outbox.put([Observation(device="ble:f0", kind=BLOOD_PRESSURE, values=(120.0,), unit="mm[Hg]", measured_at=NOW)])
     stranger = authority(tmp_path / "stranger", "stranger")
-    folder = Path(tempfile.mkdtemp(prefix="certificates-", dir=cache_folder()))  # one that the broker's user can reach
     ours = authority(folder / "ours", "ours")
     for path in (folder, ours.parent, *ours.parent.iterdir()):
         give(path)
@@ -148,4 +154,3 @@ async def test_over_tls_readings_go_to_the_broker_with_our_authority_and_to_no_o
         with gateway(secured, broker_tls=True, broker_ca=ours, drain_s=0.1) as process:
             await until_logged(process, "sent")
             await process.interrupt()
-    shutil.rmtree(folder)
