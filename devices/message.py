@@ -142,6 +142,7 @@ class Decoded(NamedTuple):
 
 
 _SLOTS: Final = {(kind.code, unit): len(kind.slots) for kind in BY_CODE.values() for unit in kind.units}
+_FACTS: Final = frozenset(FACT_NAMES)
 _message = msgspec.json.Decoder(Message)
 _envelope = msgspec.json.Decoder(_Envelope)
 _observation = msgspec.json.Decoder(Observation)
@@ -198,10 +199,12 @@ def decode(payload: bytes) -> Decoded:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return _decode_one_by_one(payload)
     taken = Decoded(message.message_id, [], [], {})
-    for index, observation in enumerate(message.observations):
+    accept = taken.observations.append
+    for item in enumerate(message.observations):
+        index, observation = item
         remark = meaning_error(index, observation)
         if remark is None:
-            taken.observations.append((index, observation))
+            accept(item)
         else:
             taken.refused.append(remark)
             taken.contents[index] = encode_observation(observation)
@@ -276,9 +279,9 @@ def meaning_error(index: int, observation: Observation) -> Remark | None:
         return Remark(index, "values", Reason.WRONG_VALUE_COUNT, f"this kind takes 1 to {slots}, got {count}")
     if observation.absent and (remark := _absent_error(index, observation, slots)):
         return remark
-    for position, name in enumerate(observation.facts):
-        if name not in FACT_NAMES:
-            return Remark(index, f"facts[{position}]", Reason.UNKNOWN_FACT, _short(name))
+    if not _FACTS.issuperset(observation.facts):
+        position, name = next(item for item in enumerate(observation.facts) if item[1] not in _FACTS)
+        return Remark(index, f"facts[{position}]", Reason.UNKNOWN_FACT, _short(name))
     return None
 
 
