@@ -161,7 +161,11 @@ class IngestProcess:
         return self._end(signal.SIGINT)
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.kill()  # a test that fails here must not leave the process behind
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.kill()
