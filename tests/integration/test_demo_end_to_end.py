@@ -34,5 +34,8 @@ def test_thirty_seconds_of_demo_lose_double_miss_and_invent_nothing() -> None:
     # the scenario delivers one record of a cuff and one reading of a hub three times
     assert found["redelivered"] >= 3
     assert found["radio"] == "Bumble"
+    # each stage was measured; how long it took is for the benchmarks
+    for stage in ("sent_to_stored_ble", "sent_to_stored_kiosk", "stored_to_alert", "sent_to_alert", "push_to_receipt"):
+        assert 0 < found["latency_ms"][stage]["p50"] <= found["latency_ms"][stage]["p99"]
     assert "http://127.0.0.1:" in done.stderr
     assert "log in as nurse" in done.stderr
