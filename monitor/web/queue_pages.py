@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
@@ -150,16 +151,16 @@ async def queue_items(looking: SignedIn, kind: str = "", mine: str = "", item: i
 
 
 @router.get("/strip")
-async def emergency_strip(looking: SignedIn) -> HTMLResponse:
-    """The emergency strip of pages that are not the queue; empty when somebody has every emergency."""
-    values = await frame(looking, "", None)
+async def emergency_strip(looking: SignedIn, about: UUID | None = None) -> HTMLResponse:
+    """The strip of pages that are not the queue; empty when somebody has every emergency. about: whose page it is."""
+    values = await frame(looking, "", None, except_subject=about)
     answer = render(looking.shared, looking.viewing, "_strip.html", **values)
     answer.headers["X-Counts"] = json.dumps({"unclaimed": values["unclaimed"]})
     return answer
 
 
 async def frame(
-    looking: Looking, here: str, unclaimed: int | None, *, strip: bool = True, except_subject: object = None
+    looking: Looking, here: str, unclaimed: int | None, *, strip: bool = True, except_subject: UUID | None = None
 ) -> dict[str, Any]:
     """What every page shows around its own content: count and strip of unclaimed emergencies, keys, script words.
 
@@ -186,6 +187,7 @@ async def frame(
         "keys": [(names, t(f"keys.{key}")) for names, key in KEYS],
         "strip": first and Strip(first.id, first.name, first.simulated, first.plain, first.since, first.wait),
         "strip_more": max(0, len(shown) - 1),
+        "strip_source": f"/strip?about={except_subject}" if except_subject else "/strip",
     }
 
 

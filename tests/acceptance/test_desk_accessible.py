@@ -71,6 +71,7 @@ async def test_no_page_has_a_serious_barrier(
         await page.goto(desk.base + path)
         barriers[path] = await violations(page)
     await page.goto(f"{desk.base}/queue?item={item}")
+    await expect(page.locator("body[data-ready]")).to_be_attached()
     await page.keyboard.press("c")
     await expect(page.locator("#close")).to_be_visible()
     barriers["claimed"] = await violations(page)

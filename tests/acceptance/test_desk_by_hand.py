@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.fix_desk import PASSWORD, RunningDesk, cuff, desk_settings, serving
+from monitor import audit
+from tests.fix_desk import PASSWORD, RunningDesk, cuff, desk_settings, serving, token_in
 
 PATIENCE_MS = 30_000
 
@@ -19,6 +20,12 @@ async def sign_in(page: Page, desk: RunningDesk, login: str = "wang") -> None:
     await page.fill("#password", PASSWORD)
     await page.keyboard.press("Enter")
     await expect(page.locator("h1")).to_have_text("待办")
+    await ready(page)
+
+
+async def ready(page: Page) -> None:
+    """The page's script listens for keys."""
+    await expect(page.locator("body[data-ready]")).to_be_attached()
 
 
 async def measured(desk: RunningDesk, name: str, systolic: float, diastolic: float) -> None:
@@ -58,12 +65,10 @@ async def test_who_lost_the_race_is_told_who_won_and_sees_no_name(page: Page, de
     await measured(desk, "陈秀兰", 186, 112)
     await sign_in(page, desk)
     # this page hears nothing meanwhile: it still offers the claim
-    await page.evaluate("window.EventSource = null; desk.guarded()")
     await page.route("**/queue/items*", lambda route: route.abort())
     async with desk.signed_in("zhang") as zhang:
         item = await page.locator("tr.row").get_attribute("data-id")
-        token = await zhang.get("/queue")
-        csrf = token.text.split('name="csrf" value="')[1][:64]
+        csrf = token_in((await zhang.get("/queue")).text)
         await zhang.post(f"/items/{item}/claim", data={"csrf": csrf})
     await page.keyboard.press("c")
     await expect(page.locator("#toast")).to_contain_text("张敏")
@@ -104,11 +109,14 @@ async def test_keys_lead_to_places_and_back(page: Page, desk: RunningDesk) -> No
     await sign_in(page, desk)
     await page.keyboard.press("Enter")
     await expect(page.locator("main.one")).to_be_visible()
+    await ready(page)
     await page.keyboard.press("Escape")
     await expect(page.locator("#grid")).to_be_visible()
+    await ready(page)
     await page.keyboard.press("g")
     await page.keyboard.press("r")
     await expect(page.locator("h1")).to_have_text("居民")
+    await ready(page)
     await page.keyboard.press("/")
     await expect(page.locator("#find")).to_be_focused()
     await page.keyboard.press("Escape")
@@ -154,3 +162,20 @@ async def test_a_phone_shows_cards_without_sideways_scrolling(browser: Browser, 
         await expect(page.locator("main.one")).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         await context.close()
+
+
+async def test_an_open_item_page_changes_with_its_item_and_looks_at_it_only_then(page: Page, desk: RunningDesk) -> None:
+    await measured(desk, "陈秀兰", 186, 112)
+    await sign_in(page, desk)
+    item = await page.locator("tr.row").get_attribute("data-id")
+    await page.goto(f"{desk.base}/items/{item}")
+    await expect(page.locator("#live")).to_have_text("实时")
+    await measured(desk, "何玉英", 190, 114)
+    await expect(page.locator(".strip")).to_contain_text("何*英")
+    async with desk.station.transaction() as conn:
+        looks = [entry for entry in await audit.entries(conn) if entry.action == "view_followup"]
+    assert [entry.detail["followup"] for entry in looks] == [int(item or 0)] * 2
+    async with desk.signed_in("zhang") as zhang:
+        csrf = token_in((await zhang.get("/queue")).text)
+        await zhang.post(f"/items/{item}/claim", data={"csrf": csrf})
+    await expect(page.locator("#pane")).to_contain_text("张敏")

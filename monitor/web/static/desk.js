@@ -168,5 +168,6 @@
     box.checked = singleKeys();
     box.addEventListener("change", () => localStorage.setItem("single-keys", box.checked ? "on" : "off"));
     if (new URLSearchParams(location.search).has("focus") && $("#find")) $("#find").focus();
+    document.body.dataset.ready = "1";
   });
 })();

@@ -10,7 +10,8 @@ const desk = (() => {
   const BEAT_LOST = 12e3, BAR_AFTER = 30e3, GONE_AFTER = 180e3, POLL = 15e3, GUARD = 400;
   let lastBeat = Date.now(), lastContact = Date.now(), lastInsert = 0, lastAnnounced = 0, polled = 0;
   let stream = null, refreshing = false, wanted = false;
-  const waitingIds = new Set();
+  const waitingIds = new Set(), touched = new Set();
+  const skew = Date.parse(document.body.dataset.now) - Date.now(); // the station PC's clock may be wrong
 
   async function part(url, { kind = "rows", background = true, method = "GET", body = null } = {}) {
     const headers = { "X-Partial": kind };
@@ -29,7 +30,7 @@ const desk = (() => {
   /* waiting times */
   const pad = (n) => String(n).padStart(2, "0");
   function waited(since, seconds) {
-    const total = Math.max(0, Math.floor((Date.now() - Date.parse(since)) / 1000));
+    const total = Math.max(0, Math.floor((Date.now() + skew - Date.parse(since)) / 1000));
     const m = Math.floor(total / 60), h = Math.floor(m / 60);
     if (h >= 48) return say("d", { d: Math.floor(h / 24) });
     if (h) return say("hm", { h, m: pad(m % 60) });
@@ -69,7 +70,7 @@ const desk = (() => {
       fresh.classList.add("changed");
       setTimeout(() => fresh.classList.remove("changed"), 2000);
     }
-    if (fresh.getAttribute("aria-selected") === "true" && fresh.dataset.mark !== old.dataset.mark) loadPane(fresh.dataset.id);
+    if (fresh.getAttribute("aria-selected") === "true" && fresh.dataset.mark !== old.dataset.mark) loadPane(fresh.dataset.id, true);
   }
   async function ghost(row) {
     const answer = await part(`/items/${row.dataset.id}/row`);
@@ -132,14 +133,15 @@ const desk = (() => {
   async function refreshStrip() {
     const holder = $("#strip");
     if (!holder) return;
-    const answer = await part("/strip");
+    const answer = await part(holder.dataset.source);
     if (!answer.ok) throw new Error(String(answer.status));
     const html = await answer.text();
     const had = $(".strip", holder);
     if (!had || had.outerHTML !== html.trim()) holder.replaceChildren(fragment(html));
     showCounts(answer);
     const alone = $("#pane[data-alone]");
-    if (alone && !dirty()) loadPane(alone.dataset.item);
+    if (alone && !dirty() && (touched.has(alone.dataset.item) || touched.has("all"))) loadPane(alone.dataset.item, true);
+    touched.clear();
   }
   async function refresh(whole = false) {
     if (refreshing) { wanted = true; return; }
@@ -148,6 +150,7 @@ const desk = (() => {
       await (grid ? refreshList(whole) : refreshStrip());
     } catch (error) {
       if (whole) toast(say("stale", { clock: clock(lastContact) }));
+      else setTimeout(refresh, 3000); // what was announced must not be lost with one failed answer
     } finally {
       refreshing = false;
       if (wanted) { wanted = false; setTimeout(refresh, 300); }
@@ -157,13 +160,13 @@ const desk = (() => {
   /* the pane */
   const dirty = () => { const note = $("#note"), form = $("[data-close]"); return Boolean(form && ((note && note.value) || $("input:checked", form) || form.contains(document.activeElement))); };
   let paneCall = null;
-  async function loadPane(id) {
+  async function loadPane(id, background = false) {
     if (!pane || (dirty() && pane.dataset.item === String(id))) return;
     if (paneCall) paneCall.abort();
     const call = (paneCall = new AbortController());
     pane.setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(`/items/${id}`, { headers: { "X-Partial": "alone" in pane.dataset ? "alone" : "pane" }, signal: call.signal, cache: "no-store" });
+      const answer = await fetch(`/items/${id}`, { headers: { "X-Partial": "alone" in pane.dataset ? "alone" : "pane", ...(background && { "X-Background": "1" }) }, signal: call.signal, cache: "no-store" });
       lastContact = Date.now();
       if (answer.ok) putPane(id, await answer.text());
     } catch (error) {
@@ -203,8 +206,8 @@ const desk = (() => {
     const alive = () => { lastBeat = lastContact = Date.now(); };
     stream.addEventListener("beat", alive);
     stream.addEventListener("deaf", () => { lastContact = Date.now(); });
-    stream.addEventListener("queue", () => { alive(); refresh(); });
-    stream.addEventListener("gap", () => { alive(); refresh(); });
+    stream.addEventListener("queue", (event) => { alive(); touched.add(String(JSON.parse(event.data).id)); refresh(); });
+    stream.addEventListener("gap", () => { alive(); touched.add("all"); refresh(); });
     stream.addEventListener("signed-out", () => location.assign("/login"));
   }
   function watch() {
@@ -215,7 +218,7 @@ const desk = (() => {
     if (dead !== (silent > BAR_AFTER)) { dead = silent > BAR_AFTER; showTitle(); }
     bar.hidden = !dead;
     if (dead) {
-      const gone = out > GONE_AFTER, since = new Date(gone ? lastContact : lastBeat).toISOString();
+      const gone = out > GONE_AFTER, since = new Date((gone ? lastContact : lastBeat) + skew).toISOString();
       bar.classList.toggle("linebar-emg", gone);
       const text = say(gone ? "gone" : "lost", { wait: waited(since, false), clock: clock(lastContact) });
       if ($("[data-lost]").textContent !== text) $("[data-lost]").textContent = text;
