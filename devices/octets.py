@@ -7,6 +7,7 @@ Source: Bluetooth GATT Specification Supplement, clause 2 (values, bit order); E
 
 from __future__ import annotations
 
+import binascii
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -49,6 +50,7 @@ def _write_u24(value: int) -> bytes:
     return value.to_bytes(3, "little")
 
 
+_REFLECTED: Final = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(256))
 U8: Final = Codec("B")
 U16: Final = Codec("H")
 U32: Final = Codec("I")
@@ -230,9 +232,6 @@ class Layout:
 
 def crc16(data: bytes) -> int:
     """E2E-CRC: polynomial 0x1021 reflected, seed 0xFFFF, no final inversion (CRC-16/MCRF4XX)."""
-    crc = 0xFFFF
-    for octet in data:
-        crc ^= octet
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x8408 if crc & 1 else 0)
-    return crc
+    # `binascii` has the same polynomial for the other order of bits: reflect what goes in and what comes out
+    crc = binascii.crc_hqx(data.translate(_REFLECTED), 0xFFFF)
+    return _REFLECTED[crc >> 8] | _REFLECTED[crc & 0xFF] << 8

@@ -25,12 +25,17 @@ _BOUNDS: Final[dict[tuple[int, str], tuple[tuple[int, float, float, str | None],
 
 def implausible_slots(kind: Kind, values: Sequence[float | None], unit: str) -> tuple[int, ...]:
     """Indices of impossible values: outside what can be measured, or a diastolic not below its systolic."""
+    return implausible(kind.code, values, unit)
+
+
+def implausible(kind: int, values: Sequence[float | None], unit: str) -> tuple[int, ...]:
+    """`implausible_slots` by the code of the kind. KeyError: there is no such kind, or not in this unit."""
     found: tuple[int, ...] = ()
-    for value, (index, low, high, ucum) in zip(values, _BOUNDS[kind.code, unit], strict=False):
+    for value, (index, low, high, ucum) in zip(values, _BOUNDS[kind, unit], strict=False):
         if value is not None and not low <= (value if ucum is None else canonical(value, ucum)) <= high:
             found += (index,)
-    if kind.code == BLOOD_PRESSURE and len(values) >= 2 and 1 not in found:
+    if kind == BLOOD_PRESSURE and len(values) >= 2:
         systolic, diastolic = values[0], values[1]
-        if systolic is not None and diastolic is not None and diastolic >= systolic:
+        if systolic is not None and diastolic is not None and diastolic >= systolic and 1 not in found:
             found += (1,)
     return found

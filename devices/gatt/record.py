@@ -8,9 +8,8 @@ from typing import Final, NamedTuple, TypeAlias
 
 from devices.clock import CorrectedTime
 from devices.medfloat import Medfloat
-from devices.nomenclature import BY_CODE
 from devices.observation import Absent, Context, Fact, Observation, fact_names
-from devices.plausibility import implausible_slots
+from devices.plausibility import implausible
 
 UNKNOWN_USER: Final = 0xFF
 _REASONS: Final = tuple(str(absent.name).lower().replace("_", "-") for absent in Absent)
@@ -81,16 +80,17 @@ def observe(
     absent: dict[int, str] = {}
     for value in values:
         if isinstance(value, Medfloat):
-            if value.absent:
+            number = value.value
+            if number is None:
                 absent[len(numbers)] = _REASONS[value.absent]
-            numbers.append(value.value)
+            numbers.append(number)
         elif value is None or isinstance(value, Absent):
             absent[len(numbers)] = _REASONS[value or Absent.NOT_SENT]
             numbers.append(None)
         else:
             numbers.append(value)
     bits = facts | time.facts | int(source.facts)
-    if implausible_slots(BY_CODE[kind], numbers, unit):
+    if implausible(kind, numbers, unit):
         bits |= _IMPLAUSIBLE
     if trailing:
         bits |= _TRAILING_BYTES
