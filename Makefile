@@ -8,7 +8,7 @@ bin := .venv/bin
 help:
 	@echo 'make demo    the whole chain with simulated residents and devices; prints where to look'
 	@echo 'make test    all tests, with a real database, broker and (as root, or if installed) browser'
-	@echo 'make bench   the benchmarks'
+	@echo 'make bench   the benchmarks, one JSON line each; make bench ARGS=ingest for one'
 	@echo 'make lint    style, types and the rooms'"'"' contracts'
 	@echo 'make setup   only what the others need: uv, .venv, the web assets'
 	@echo 'ARGS="…" is handed to the command.'
@@ -26,7 +26,7 @@ test: .venv/.stamp
 	$(bin)/pytest $(ARGS)
 
 bench: .venv/.stamp
-	$(bin)/pytest -s -p no:cacheprovider $(or $(ARGS),tests/benchmarks)
+	@$(bin)/python -m tests.benchmarks $(ARGS)
 
 lint: .venv/.stamp
 	$(bin)/ruff check
