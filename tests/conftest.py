@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fix_broker",
     "tests.fix_browser",
     "tests.fix_desk",
+    "tests.fix_ingest",
     "tests.fix_monitor",
     "tests.fix_postgres",
 ]

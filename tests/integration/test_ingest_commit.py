@@ -14,10 +14,7 @@ from devices.observation import Absent, Context, Fact, Meal, Posture, Site
 from ingest import assignments, commit, intake, observations, quarantine, reconcile, replay
 from ingest.commit import Stored, UnknownDevices
 from ingest.directory import Directory
-from tests import fix_ingest
 from tests.fix_ingest import AN_HOUR_AGO, message, pressure, taken
-
-telemetry = fix_ingest.telemetry
 
 
 def now() -> datetime:

@@ -17,10 +17,7 @@ from psycopg import AsyncConnection
 from devices.observation import Observation
 from ingest import commit, database
 from ingest.directory import Directory
-from tests import fix_ingest
 from tests.fix_ingest import ask, message, pressure, taken
-
-telemetry = fix_ingest.telemetry
 
 DAY = 86_400
 EXAMPLE = itertools.count()

@@ -12,11 +12,7 @@ from devices.message import Leaf, Reason
 from ingest import database
 from simulators.embedded.broker import Broker
 from simulators.embedded.timescaledb import Cluster
-from tests import fix_ingest
 from tests.fix_ingest import IngestProcess, Source, ask, message, pressure, wait_until
-
-source = fix_ingest.source
-ingest_process = fix_ingest.ingest_process
 
 COUNT = "SELECT count(*) FROM telemetry.observation"
 

@@ -13,10 +13,7 @@ from devices.observation import Observation
 from ingest import assignments, commit, database, observations
 from ingest.directory import Directory
 from ingest.errors import AssignmentOverlap, UnknownName
-from tests import fix_ingest
 from tests.fix_ingest import AN_HOUR_AGO, message, pressure, taken
-
-telemetry = fix_ingest.telemetry
 
 LONG_AGO = AN_HOUR_AGO - timedelta(days=30)
 CHEN, WANG = uuid4(), uuid4()
