@@ -1,6 +1,8 @@
 """`suifang-decode`: JSON lines in, JSON lines out. A vendor's conformance check.
 
 In:  {"uuid": "2A35", "hex": "1e8a00…", "product": "beurer-bm85", "id": "anything"}  (product and id are optional)
+     {"apdu": "e700003a…", "config": "02BC"}  one 11073-20601 APDU; config: the id of a standard configuration, or the
+     APDU in which the agent reported its own (optional: without it the observations have no meaning)
 Out: {"id": …, "ok": true, "observations": [{"code", "ref", "value", "unit", "absent", …}], "fields": {…}}
 or   {"id": …, "ok": false, "error": "Truncated", "detail": "…", "field": "time_stamp"}
 
@@ -25,6 +27,9 @@ from devices.clock import DateTime, Moment
 from devices.errors import BadValue, DeviceError, MalformedMessage, Truncated
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.record import DeviceFacts
+from devices.ieee11073 import apdu
+from devices.ieee11073.alone import configuration_of, observations_in
+from devices.ieee11073.rendering import rendered
 from devices.medfloat import Medfloat, decode_float, decode_sfloat
 from devices.nomenclature import BY_CODE
 from devices.observation import Absent, Observation
@@ -35,8 +40,10 @@ _NOT_SENT: Final = "not-sent"
 
 
 class _Line(msgspec.Struct):
-    uuid: str
-    hex: str
+    uuid: str | None = None
+    hex: str | None = None
+    apdu: str | None = None
+    config: str | None = None
     product: str | None = None
     id: Any = None
 
@@ -133,6 +140,22 @@ def _values(observation: Observation) -> Iterator[dict[str, Any]]:
             yield {"code": slot.code, "ref": slot.ref, "value": value, "unit": unit, "absent": absent, **shared}
 
 
+def _octets(text: str, field: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise BadValue(str(error), field=field) from error
+
+
+def _answer_apdu(text: str, config: str | None, received_at: datetime) -> dict[str, Any]:
+    data = _octets(text, "apdu")
+    found = apdu.decode(data)
+    configuration = None if config is None else configuration_of(config)
+    fields = rendered(data, found, configuration)
+    seen = observations_in(found, configuration, _SOURCE, received_at)
+    return {"ok": True, "observations": [item for one in seen for item in _values(one)], "fields": fields}
+
+
 def answer(line: bytes, received_at: datetime) -> dict[str, Any]:
     """The answer to one line. received_at: aware; stands for the reception of the frame."""
     identity: dict[str, Any] = {}
@@ -142,10 +165,11 @@ def answer(line: bytes, received_at: datetime) -> dict[str, Any]:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise MalformedMessage(str(error)) from error
         identity = {} if asked.id is None else {"id": asked.id}
-        try:
-            data = bytes.fromhex(asked.hex)
-        except ValueError as error:
-            raise BadValue(str(error), field="hex") from error
+        if asked.apdu is not None:
+            return identity | _answer_apdu(asked.apdu, asked.config, received_at)
+        if asked.uuid is None or asked.hex is None:
+            raise MalformedMessage("a line has `uuid` and `hex`, or `apdu`")
+        data = _octets(asked.hex, "hex")
         product = None
         if asked.product is not None:
             product = BY_NAME.get(asked.product)

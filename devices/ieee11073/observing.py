@@ -1,0 +1,217 @@
+"""From reports to observations: the same class, kinds and slots as from Bluetooth.
+
+What one person's devices said with one stamp is one observation a kind. Which attribute of which object fills which
+slot are tables; the judgements about zeros, HI and LO are those of docs/decisions/0024, shared through `gatt.record`.
+Sources: ISO/IEEE 11073-10404, -10407, -10408, -10415, -10417, -10420 (objects), 11073-20601 annex A.3 (status).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from devices.clock import CorrectedTime
+from devices.gatt.record import DeviceFacts, Value, facts_of, nonzero
+from devices.gatt.record import observe as record_of
+from devices.ieee11073.attribute_values import NuObsValue
+from devices.ieee11073.codes import Attr, ObjectClass
+from devices.ieee11073.enumerations import NONE, Circumstances, circumstances
+from devices.ieee11073.measures import MODALITIES, PLACES, Place, converted, default_row, row_of
+from devices.ieee11073.objects import Measured, Reported
+from devices.ieee11073.stamping import Heard, Stamp, place, stamp_in
+from devices.medfloat import Medfloat
+from devices.nomenclature import BLOOD_PRESSURE, BODY_COMPOSITION, BODY_MASS, BY_CODE, GLUCOSE_CONTROL, GLUCOSE_KINDS
+from devices.observation import Context, Fact, Observation, Site
+
+MOST_SLOT: Final = 254
+"""A larger person id does not fit a slot; it names a session, so that it can never be taken for another person."""
+_STATUS: Final = (
+    (0x8000, Fact.INVALID),
+    (0x4000, Fact.QUESTIONABLE),
+    (0x2000, Fact.NOT_AVAILABLE),
+    (0x1000, Fact.CALIBRATION_ONGOING),
+    (0x0800, Fact.TEST_DATA),
+    (0x0400, Fact.DEMO_DATA),
+    (0x0080, Fact.VALIDATED),
+    (0x0040, Fact.EARLY_ESTIMATE),
+)
+"""MeasurementStatus (annex A.3); 0x0020, measurement ongoing, says nothing about the value."""
+_MANUAL: Final = 0x0008
+"""Metric-Spec-Small: somebody typed it in."""
+_UNCOMPUTED_ZERO: Final = {
+    BLOOD_PRESSURE: frozenset({2}),
+    BODY_MASS: frozenset({1, 2}),
+    BODY_COMPOSITION: frozenset(range(1, 10)),
+}
+_NO_SLOTS: Final[frozenset[int]] = frozenset()
+_ENUMERATION: Final = ObjectClass.METRIC_ENUM.value
+_NUMBERS: Final = (
+    Attr.NU_CMPD_VAL_OBS_BASIC,
+    Attr.NU_VAL_OBS_BASIC,
+    Attr.NU_VAL_OBS_SIMP,
+    Attr.NU_CMPD_VAL_OBS_SIMP,
+)
+
+
+class Number(NamedTuple):
+    """One value of a measurement. code: 32-bit MDC code.  unit: its term.  state, spec: status bits."""
+
+    code: int
+    value: Medfloat
+    unit: int | None
+    state: int = 0
+    spec: int = 0
+
+
+def numbers(measured: Measured) -> Iterator[Number]:
+    """The numbers that were said about one object, each with its own code."""
+    metric, values = measured.metric, measured.values
+    partition = values.get(Attr.METRIC_ID_PART, metric.type.partition) << 16
+    unit = values.get(Attr.UNIT_CODE, metric.unit)
+    state = values.get(Attr.MSMT_STAT, 0)
+    for attribute in _NUMBERS:
+        found = values.get(attribute)
+        if found is None:
+            continue
+        if isinstance(found, Medfloat):
+            yield Number(
+                partition | (metric.ids[0] if metric.ids else metric.type.code), found, unit, state, metric.spec
+            )
+        else:
+            for code, one in zip(metric.ids, found, strict=False):
+                yield Number(partition | code, one, unit, state, metric.spec)
+    single = values.get(Attr.NU_VAL_OBS)
+    compound: Iterable[NuObsValue] = values.get(Attr.NU_CMPD_VAL_OBS, ())
+    for own in (single, *compound) if single is not None else compound:
+        yield Number(partition | own.metric_id, own.value, own.unit, own.state | state, metric.spec)
+
+
+class _Draft:
+    """An observation that is being filled. modal: slots that hold a fast or slow responding value."""
+
+    __slots__ = ("modal", "number", "site", "slots", "trailing")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.slots: dict[int, Number] = {}
+        self.modal: set[int] = set()
+        self.site: Site | None = None
+        self.trailing = b""
+
+
+def observe(reported: Iterable[Reported], source: DeviceFacts, heard: Heard) -> tuple[Observation, ...]:
+    """The observations in a report, person by person. What has no kind here gives none."""
+    found: list[Observation] = []
+    for one in reported:
+        slot, session = _person(one.person, source)
+        mine = source if session == source.session else source._replace(session=session)
+        for stamp, group in _by_stamp(one.measured):
+            found.extend(_of_record(group, mine, place(stamp, heard), slot))
+    return tuple(found)
+
+
+def _person(person: int | None, source: DeviceFacts) -> tuple[int | None, str | None]:
+    if person is None or person <= MOST_SLOT:
+        return person, source.session
+    return None, f"person-{person}"
+
+
+def _by_stamp(measured: tuple[Measured, ...]) -> Iterable[tuple[Stamp | None, list[Measured]]]:
+    groups: dict[Stamp | None, list[Measured]] = {}
+    for one in measured:
+        groups.setdefault(stamp_in(one.values), []).append(one)
+    return groups.items()
+
+
+def _of_record(group: list[Measured], source: DeviceFacts, time: CorrectedTime, slot: int | None) -> list[Observation]:
+    drafts: dict[int, list[_Draft]] = {}
+    enumerations: list[Measured] = []
+    for measured in group:
+        metric = measured.metric
+        if metric.object_class == _ENUMERATION:
+            enumerations.append(measured)
+            continue
+        modal = not MODALITIES.isdisjoint(metric.supplemental)
+        for number in numbers(measured):
+            place_there = PLACES.get(number.code)
+            if place_there is not None:
+                _fill(drafts.setdefault(place_there.kind, []), place_there, number, modal, measured.trailing)
+    if not drafts:
+        return []
+    beside = circumstances(enumerations) if enumerations else NONE
+    return [
+        observation
+        for kind, filled in drafts.items()
+        for draft in filled
+        if (observation := _observation(kind, draft, source, time, slot, beside)) is not None
+    ]
+
+
+def _fill(drafts: list[_Draft], there: Place, number: Number, modal: bool, trailing: bytes) -> None:
+    """Into the first draft that has the slot free; a plain value takes the place of a fast or slow one."""
+    for draft in drafts:
+        if there.slot not in draft.slots or (there.slot in draft.modal and not modal):
+            break
+    else:
+        if modal and drafts:
+            return
+        draft = _Draft(len(drafts))
+        drafts.append(draft)
+    draft.slots[there.slot] = number
+    if modal:
+        draft.modal.add(there.slot)
+    else:
+        draft.modal.discard(there.slot)
+    draft.site = there.site or draft.site
+    draft.trailing = draft.trailing or trailing
+
+
+def _observation(  # noqa: PLR0917  one call, and keywords are dear here
+    kind: int,
+    draft: _Draft,
+    source: DeviceFacts,
+    time: CorrectedTime,
+    slot: int | None,
+    beside: Circumstances,
+) -> Observation | None:
+    """None: no value is in a unit that its kind knows."""
+    leading = draft.slots.get(0)
+    row = default_row(kind) if leading is None else row_of(kind, leading.unit)
+    if row is None:
+        return None
+    known = BY_CODE[kind]
+    zeros = _UNCOMPUTED_ZERO.get(kind, _NO_SLOTS)
+    values: list[Value] = []
+    state = sent = 0
+    facts = beside.facts
+    if leading is not None and leading.spec & _MANUAL:
+        facts |= Fact.MANUALLY_ENTERED
+    for index, unit in enumerate(known.units[row]):
+        number = draft.slots.get(index)
+        value = None if number is None else converted(number.value, number.unit, unit)
+        if number is None or value is None:
+            values.append(None)
+            continue
+        values.append(nonzero(value) if index in zeros else value)
+        state |= number.state
+        sent += 1
+    if not sent:
+        return None
+    if state:
+        facts |= facts_of(state, _STATUS)
+    if (beside.control and kind in GLUCOSE_KINDS) or kind == GLUCOSE_CONTROL:
+        kind = GLUCOSE_CONTROL
+        facts |= Fact.CONTROL_SOLUTION
+    site = draft.site or beside.site
+    return record_of(
+        kind,
+        values,
+        row,
+        source=source,
+        time=time,
+        facts=facts,
+        trailing=draft.trailing,
+        record_no=draft.number,
+        slot=slot,
+        context=Context(meal=beside.meal, site=site) if beside.meal or site else None,
+    )
