@@ -51,20 +51,25 @@ def migrate(url: str, *, with_timescale: bool = True) -> None:
         if with_timescale:
             timescale.ensure_extension(guard)
         guard.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)))
-        _apply(url)
+        apply_migrations(url, room="ingest", table=MIGRATION_TABLE, schema=SCHEMA)
         with guard.transaction():
             timescale.ensure_hypertable(guard)
             sync_kinds(guard)
 
 
-def _apply(url: str) -> None:
+def apply_migrations(url: str, *, room: str, table: str, schema: str = "") -> None:
+    """Apply the numbered migrations in the package `room` that are not applied yet.
+
+    table: yoyo's own list of them, in `schema` (empty: where the connection's search path begins). The caller holds a
+    lock against doing it twice at once. Errors: `psycopg.Error` of a statement that failed (nothing of it stays).
+    """
     parts = urlsplit(url)
-    query = "&".join(filter(None, (parts.query, f"schema={SCHEMA}")))
+    query = "&".join(filter(None, (parts.query, f"schema={schema}" if schema else "")))
     address = urlunsplit(parts._replace(scheme="postgresql+psycopg", query=query))
     logging.getLogger("yoyo").setLevel(logging.WARNING)
-    with warnings.catch_warnings(), as_file(files("ingest").joinpath("migrations")) as folder:
-        warnings.simplefilter("ignore")
-        backend = yoyo.get_backend(address, MIGRATION_TABLE)
+    with warnings.catch_warnings(), as_file(files(room).joinpath("migrations")) as folder:
+        warnings.simplefilter("ignore")  # yoyo imports what the standard library has deprecated
+        backend = yoyo.get_backend(address, table)
         try:
             migrations = yoyo.read_migrations(str(folder))
             backend.apply_migrations(backend.to_apply(migrations))

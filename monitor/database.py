@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from importlib.resources import as_file, files
+from importlib.resources import files
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-import yoyo
 
-from ingest.database import connect, open_pool, wait_for_database
+from ingest.database import apply_migrations, connect, open_pool, wait_for_database
 from ingest.database import require_migrated as require_telemetry
 from ingest.errors import DatabaseUnavailable, NotMigrated
 
@@ -30,15 +27,9 @@ def migrate(url: str) -> None:
         guard = psycopg.connect(url, autocommit=True)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(str(error).strip()) from None
-    address = urlunsplit(urlsplit(url)._replace(scheme="postgresql+psycopg"))
-    with guard, warnings.catch_warnings(), as_file(files("monitor").joinpath("migrations")) as folder:
-        warnings.simplefilter("ignore")  # yoyo imports what the standard library has deprecated
+    with guard:
         guard.execute("SELECT pg_advisory_lock(%s)", (_MIGRATE_LOCK,))
-        backend = yoyo.get_backend(address, MIGRATION_TABLE)
-        try:
-            backend.apply_migrations(backend.to_apply(yoyo.read_migrations(str(folder))))
-        finally:
-            backend.connection.close()
+        apply_migrations(url, room="monitor", table=MIGRATION_TABLE)
 
 
 async def require_migrated(url: str) -> None:
