@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow, dict_row, tuple_row
 from ingest.named_sql import load
 from monitor import audit
 from monitor.access import User, require_clinical
+from monitor.alerts import lock_subjects
 from monitor.desk import Desk
 from monitor.outcomes import OUTCOMES, Outcome
 from monitor.severity import ItemKind, Severity
@@ -143,8 +144,10 @@ async def close(
     A referral opens its check due in 14 days; a death or a move ends every open item of the person; an emergency is not
     ended by a wrong number, nor any item by a call nobody took: they wait in the queue again.
     """
-    row = await _lock(conn, followup_id, user)
     rule = OUTCOMES[outcome]
+    if rule.patient_state is not None:
+        await _lock_resident(conn, followup_id)
+    row = await _lock(conn, followup_id, user)
     if row is None:
         return CloseResult(reason=CloseReason.UNKNOWN)
     if row["state"] == "closed":
@@ -183,6 +186,7 @@ async def end_by_visit(
     now: datetime,
 ) -> tuple[int, ...]:
     """Close the two-weeks and regular items of a programme that a visit answered, whoever holds them."""
+    await lock_subjects(conn, [subject_id])
     async with conn.cursor(row_factory=dict_row) as cursor:
         values = {"subject_id": subject_id, "programme": programme, "visited_at": visited_at}
         await cursor.execute(_SQL["answered_by_visit"], values)
@@ -190,6 +194,14 @@ async def end_by_visit(
     for row in rows:
         await _end(conn, row, Outcome.VISIT_DONE, user=user, now=now)
     return tuple(row["followup_id"] for row in rows)
+
+
+async def _lock_resident(conn: AsyncConnection[TupleRow], followup_id: int) -> None:
+    """Before several items of one resident are locked: the resident first, as judging does, so that nobody waits in a
+    ring."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_SQL["subject_of"], {"followup_id": followup_id})
+        await lock_subjects(conn, [subject_id for (subject_id,) in await cursor.fetchall()])
 
 
 async def _lock(conn: AsyncConnection[TupleRow], followup_id: int, user: User) -> dict[str, Any] | None:

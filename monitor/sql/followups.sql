@@ -7,6 +7,9 @@ WHERE f.followup_id = %(followup_id)s
               AND ('*' = ANY (%(sites)s::text[]) OR p.site = ANY (%(sites)s::text[])))
 FOR UPDATE OF f
 
+-- name: subject_of
+SELECT subject_id FROM monitor.followup WHERE followup_id = %(followup_id)s
+
 -- name: user_name
 SELECT name FROM monitor.app_user WHERE user_id = %(user_id)s
 

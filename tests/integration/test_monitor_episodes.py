@@ -10,8 +10,8 @@ import pytest
 from psycopg import AsyncConnection
 
 from monitor import followups
-from monitor.alerts import RaisedReason
-from monitor.followups import Outcome
+from monitor.alerts import RaisedReason, lock_subjects
+from monitor.followups import CloseReason, Outcome
 from tests.fix_monitor import NOW, Stage, cuff
 
 MINUTE = timedelta(minutes=1)
@@ -205,6 +205,23 @@ async def test_a_finding_that_meets_a_nurse_at_the_same_item_waits_for_her_and_c
     assert list(judged.raised.elements()) == [NEW]
     (fresh,) = (await stage.queue(nurse)).items
     assert fresh.followup_id != item.followup_id
+
+
+async def test_whoever_ends_everything_of_a_resident_waits_for_the_judge_before_taking_an_item(stage: Stage) -> None:
+    subject_id = await stage.resident()
+    nurse = await stage.nurse()
+    await stage.raised(cuff(186, 112))
+    (item,) = (await stage.queue(nurse)).items
+    await stage.claim(item.followup_id, nurse)
+    async with await AsyncConnection.connect(stage.url, autocommit=True) as judge:
+        async with judge.transaction():
+            await lock_subjects(judge, [subject_id])
+            closing = asyncio.create_task(stage.close(item.followup_id, nurse, Outcome.DIED))
+            while not (await judge.execute("SELECT FROM pg_locks WHERE NOT granted")).rowcount:
+                assert not closing.done()
+                await asyncio.sleep(0.01)
+            await judge.execute("SELECT FROM monitor.followup FOR UPDATE NOWAIT")
+        assert (await closing).reason is CloseReason.CLOSED
 
 
 async def test_a_rule_that_cannot_be_applied_stops_nobody_else(stage: Stage) -> None:
