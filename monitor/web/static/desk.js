@@ -4,7 +4,9 @@
 (() => {
   const { $, $$, say, part, fragment, rows, selected, adopt, loadPane, putPane, refresh, toast, guarded, list, grid, pane } = desk;
   const hasPane = () => pane && grid && getComputedStyle(pane).display !== "none";
-  let paneTimer = 0, chord = 0;
+  let paneTimer = 0, chord = 0, pointed = 0;
+  // rows that move can only mislead a pointer: a key acts on the selected row, which an insertion does not change
+  document.addEventListener("pointerdown", () => { pointed = Date.now(); }, true);
 
   /* selection: one row is in the tab order, its pane follows when the hand rests */
   function select(row, focus = true) {
@@ -49,7 +51,7 @@
   }
   async function send(form) {
     const act = form.dataset.act, button = $("button", form);
-    if (guarded()) { toast(say("again")); return; }
+    if (guarded() && Date.now() - pointed < 1000) { toast(say("again")); return; }
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
     const slow = setTimeout(() => form.setAttribute("aria-busy", "true"), 300);
