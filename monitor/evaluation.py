@@ -34,6 +34,8 @@ def evaluate(
 
     history: any records of the person, in any order; `happened` itself may be among them or not.
     """
+    if not pack.effective.covers(happened.on):
+        return Judgement(finding="none", action="none", not_judged=NotJudged.NOT_IN_EFFECT)
     past = background(pack, resident, history, happened)
     facts = facts_of(pack, resident, happened) | past.facts
     fired, missing = _fire(pack, facts, happened, part)

@@ -49,6 +49,8 @@ class NotJudged(enum.StrEnum):
     """The unit is not one its kind is measured in."""
     FUTURE_TIME = "future_time"
     """Measured after now, beyond the tolerance of clocks."""
+    NOT_IN_EFFECT = "not_in_effect"
+    """It happened on a day on which the edition was not, or no longer, in effect."""
     NO_RULE = "no_rule"
     """No programme of the edition has a rule for this kind."""
 

@@ -45,9 +45,12 @@ def unjudged_reason(
     packs: Iterable[Pack], reading: DeviceReading, now: datetime, rules: LiveRules = DEFAULT_RULES
 ) -> NotJudged | None:
     """Why this reading meets no rule; None: it is judged (and may still be found to be fine)."""
-    carried = as_record(reading).quantities
-    if not any(name in pack.facts for pack in packs for name in carried):
+    record = as_record(reading)
+    concerned = [pack for pack in packs if any(name in pack.facts for name in record.quantities)]
+    if not concerned:
         return NotJudged.NO_RULE
+    if not any(pack.effective.covers(record.on) for pack in concerned):
+        return NotJudged.NOT_IN_EFFECT
     return _barred(reading, now, rules)
 
 

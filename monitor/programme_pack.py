@@ -91,6 +91,16 @@ class Effective(_Part):
     start: date = Field(alias="from")
     end: date | None = Field(default=None, alias="to")
 
+    @model_validator(mode="after")
+    def _it_ends_after_it_begins(self) -> Effective:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError("an edition ends after it begins")
+        return self
+
+    def covers(self, day: date) -> bool:
+        """Whether the edition judges what happened on that day."""
+        return self.start <= day and (self.end is None or day < self.end)
+
 
 class FactName(_Part):
     """A fact the pack looks at. `ask`: the nurse is asked for it when nobody said."""

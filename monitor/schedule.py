@@ -178,7 +178,7 @@ def _regular(
     due = (seen or since) + pace
     if last is not None and last.next_on is not None:
         due = min(due, last.next_on)
-    if due > today:
+    if due > today or not pack.effective.covers(today):
         return None
     round_no = (today - due) // pace  # asked again each pace while nobody comes
     needed = pack.limits[pack.schedule.face_to_face.limit].value

@@ -14,6 +14,7 @@ from monitor.evaluation_record import Resident
 from monitor.judging import REPEAT_ACTION, judge_reading, unjudged_reason
 from monitor.judging_reading import DeviceReading
 from monitor.programme import load_packs
+from monitor.programme_pack import Effective, Pack
 from monitor.severity import ItemKind, Severity
 
 PACKS = load_packs("2011")
@@ -135,6 +136,28 @@ def test_the_reason_of_a_reading_left_alone(reading: DeviceReading, reason: NotJ
         reason = None  # the pulse beside the pressure is still a heart rate that diabetes looks at
     assert unjudged_reason(PACKS, reading, NOW) is reason
     assert judge_reading(PACKS, PATIENT, [], reading, NOW) == []
+
+
+def in_effect(start: date, end: date | None) -> list[Pack]:
+    effective = Effective.model_validate({"from": start, "to": end})
+    return [pack.model_copy(update={"effective": effective}) for pack in PACKS]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "judged"),
+    [
+        (date(2026, 3, 2), None, True),
+        (date(2026, 3, 3), None, False),
+        (date(2011, 5, 1), date(2026, 3, 3), True),
+        (date(2011, 5, 1), date(2026, 3, 2), False),
+    ],
+)
+def test_an_edition_judges_what_was_measured_while_it_was_in_effect(
+    start: date, end: date | None, *, judged: bool
+) -> None:
+    packs = in_effect(start, end)
+    assert bool(judge_reading(packs, PATIENT, [], pressure(190, 115), NOW)) is judged
+    assert unjudged_reason(packs, pressure(190, 115), NOW) is (None if judged else NotJudged.NOT_IN_EFFECT)
 
 
 def test_a_late_emergency_is_found_and_pages_nobody() -> None:

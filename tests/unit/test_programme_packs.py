@@ -70,6 +70,7 @@ def test_every_number_has_its_clause_and_every_convention_its_reason(pack: objec
         ("{when}{place}测得", "{when}{hospital}测得", "unknown placeholder hospital"),
         ("action: advise_referral", "action: advise", "advise is not among the pack's actions"),
         ("due: two_weeks,", "due: soon,", "soon is not among the pack's days"),
+        ("effective: {from: 2011-05-01}", "effective: {from: 2011-05-01, to: 2011-05-01}", "ends after it begins"),
         ("value: 14, unit: d", "value: 14, unit: wk", "wk is not days (d)"),
         ("value: 35, unit: a", "value: thirty-five, unit: a", "limits.minimum_age.value"),
         ('edition: "2011"', 'edition: "2017"', "is of another edition than 2017"),
