@@ -5,7 +5,8 @@ findings, and after it is closed the next finding opens another. One rule met by
 often it is judged, and what an episode comes to does not depend on the order in which its readings arrived.
 
 Conventions of this project: a late finding, and one that rests on doubtful readings alone, never counts for more than
-`due`: nobody is paged. What was measured before somebody reached the patient about the same matter is dealt with.
+`due`: nobody is paged, and what would press if it were certain stands in the section of rechecks. What was measured
+before somebody reached the patient about the same matter is dealt with.
 """
 
 from __future__ import annotations
@@ -25,12 +26,10 @@ from psycopg.types.json import Jsonb
 from ingest.named_sql import load
 from monitor.evaluation_finding import Finding
 from monitor.patients import Resident
-from monitor.severity import ItemKind, Severity
+from monitor.severity import PRESSING, ItemKind, Severity
 from monitor.workitem import NewFollowup, add_event, notify, open_followup
 
 _SQL: Final = load("monitor", "sql/alerts.sql")
-
-_PRESSING: Final = frozenset({Severity.EMERGENCY, Severity.WORSENING})
 
 
 class RaisedReason(enum.StrEnum):
@@ -65,9 +64,9 @@ def weigh(finding: Finding, today: date) -> Weight | None:
     severity, kind = finding.severity, finding.queue
     if kind is None or (kind is ItemKind.REGULAR and severity is Severity.ROUTINE and not finding.questionable):
         return None  # the schedule paces regular visits
-    if severity in _PRESSING and (finding.late or finding.questionable):
-        return Weight(severity=Severity.DUE, kind=ItemKind.TWO_WEEKS, due_on=today, lowered=True)
-    due_on = None if severity in _PRESSING else finding.due
+    if severity in PRESSING and (finding.late or finding.questionable):
+        return Weight(severity=Severity.DUE, kind=ItemKind.RECHECK, due_on=today, lowered=True)
+    due_on = None if severity in PRESSING else finding.due
     return Weight(severity=severity, kind=kind, due_on=due_on, lowered=False)
 
 

@@ -21,7 +21,7 @@ from monitor.access import User, require_clinical
 from monitor.alerts import lock_subjects
 from monitor.desk import Desk
 from monitor.outcomes import OUTCOMES, Outcome
-from monitor.severity import ItemKind, Severity
+from monitor.severity import PRESSING, ItemKind, Severity
 from monitor.workitem import NewFollowup, add_event, notify, open_followup
 
 _SQL: Final = load("monitor", "sql/followups.sql")
@@ -156,7 +156,7 @@ async def close(
         return CloseResult(reason=CloseReason.NOT_YOURS)
     if rule.note_required and not note.strip():
         return CloseResult(reason=CloseReason.NOTE_REQUIRED)
-    pressing = row["severity"] in {Severity.EMERGENCY, Severity.WORSENING}
+    pressing = row["severity"] in PRESSING
     if rule.returns or (rule.returns_pressing and pressing):
         await conn.execute(_SQL["return"], {"followup_id": followup_id, "attempts": 1})
         await _step(conn, row, outcome.value, user=user, now=now, note=note, desk=desk)
@@ -185,7 +185,7 @@ async def end_by_visit(
     user: User | None,
     now: datetime,
 ) -> tuple[int, ...]:
-    """Close the two-weeks and regular items of a programme that a visit answered, whoever holds them."""
+    """Close the recheck, two-weeks and regular items of a programme that a visit answered, whoever holds them."""
     await lock_subjects(conn, [subject_id])
     async with conn.cursor(row_factory=dict_row) as cursor:
         values = {"subject_id": subject_id, "programme": programme, "visited_at": visited_at}

@@ -22,6 +22,8 @@ from monitor.identity import masked_name
 from monitor.severity import KIND_ORDER, ItemKind
 
 _SQL: Final = load("monitor", "sql/queue.sql")
+_ASKED: Final = frozenset({ItemKind.EMERGENCY, ItemKind.WORSENING, ItemKind.RECHECK})
+"""Sections whose items are begun by asking for signs on the telephone."""
 _UNASSIGNED_SINCE: Final = timedelta(days=30)
 UNASSIGNED_COUNTED: Final = 100
 """More unassigned readings than this are not counted one by one."""
@@ -166,7 +168,7 @@ async def detail(
         citation=row["citation"],
         thresholds=threshold_lines(evidence, pack),
         readings=await judged_readings(conn, row["subject_id"], row["alert_id"], row["measured_at"], evidence),
-        ask_signs=signs_to_ask(pack) if row["kind"] in {ItemKind.EMERGENCY, ItemKind.WORSENING} else [],
+        ask_signs=signs_to_ask(pack) if row["kind"] in _ASKED else [],
         history=await _history(conn, followup_id, desk),
         conventions=tuple(evidence.get("conventions", ())),
         questionable=bool(evidence.get("questionable", False)),

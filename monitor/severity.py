@@ -1,6 +1,8 @@
 """How much a matter presses, and the sections of the queue.
 
-Order (domain: queue): emergency, worsening, referral check, two weeks, screening, regular, technical.
+Order (domain: queue): emergency, worsening, referral check, two weeks, screening, regular, technical. The recheck is
+ours: what would press like the first two if it were certain, but is doubtful or arrived late. It stands below what is
+certain, and above the work that has days.
 """
 
 from __future__ import annotations
@@ -36,11 +38,15 @@ class ItemKind(enum.StrEnum):
 
     EMERGENCY = "emergency"
     WORSENING = "worsening"
+    RECHECK = "recheck"
     REFERRAL_CHECK = "referral_check"
     TWO_WEEKS = "two_weeks"
     SCREENING = "screening"
     REGULAR = "regular"
     TECHNICAL = "technical"
 
+
+PRESSING: Final = frozenset({Severity.EMERGENCY, Severity.WORSENING})
+"""What does not wait for a day."""
 
 KIND_ORDER: Final = tuple(str(kind) for kind in ItemKind)

@@ -49,7 +49,7 @@ class Alarm(msgspec.Struct, frozen=True, forbid_unknown_fields=True, order=True)
     """An alert that must exist: about what (a concept of `devices.nomenclature`), in which section of the queue."""
 
     condition: str
-    grade: Annotated[str, Meta(pattern="^(emergency|worsening|two_weeks|screening|regular)$")]
+    grade: Annotated[str, Meta(pattern="^(emergency|worsening|recheck|two_weeks|screening|regular)$")]
 
 
 class Injected(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -18,6 +18,7 @@ from simulators.witness import Counts
 _QUEUE: Final = {
     "emergency": ("危急", "red"),
     "worsening": ("加重", "dark_orange"),
+    "recheck": ("复测", "yellow"),
     "referral_check": ("转诊核实", "yellow"),
     "two_weeks": ("两周随访", "yellow"),
     "screening": ("筛查", "cyan"),

@@ -48,7 +48,7 @@ FOR UPDATE
 
 -- name: answered_by_visit
 SELECT followup_id, subject_id, alert_id, kind, severity FROM monitor.followup
-WHERE subject_id = %(subject_id)s AND programme = %(programme)s AND kind IN ('two_weeks', 'regular')
+WHERE subject_id = %(subject_id)s AND programme = %(programme)s AND kind IN ('recheck', 'two_weeks', 'regular')
   AND state <> 'closed' AND raised_at <= %(visited_at)s
 ORDER BY followup_id
 FOR UPDATE

@@ -23,7 +23,7 @@ from monitor.web.viewing import Looking, SignedIn, render, see_other
 
 router = APIRouter()
 FIRST_ROWS: Final = 30
-DUE_KINDS: Final = frozenset({ItemKind.REFERRAL_CHECK.value, ItemKind.TWO_WEEKS.value})
+DUE_KINDS: Final = frozenset({ItemKind.RECHECK.value, ItemKind.REFERRAL_CHECK.value, ItemKind.TWO_WEEKS.value})
 _CHIPS: Final = (
     ("all", None, None),
     ("emergency", Severity.EMERGENCY, {ItemKind.EMERGENCY.value}),
@@ -89,7 +89,7 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What of the queue is shown. `kind`: a section, `due` for the two dated ones, empty for all."""
+    """What of the queue is shown. `kind`: a section, `due` for the dated ones, empty for all."""
 
     kind: str
     mine: bool

@@ -28,6 +28,7 @@ MARKS: Final = {
 SECTION_MARKS: Final = {
     ItemKind.EMERGENCY: MARKS[Severity.EMERGENCY],
     ItemKind.WORSENING: MARKS[Severity.WORSENING],
+    ItemKind.RECHECK: MARKS[Severity.DUE],
     ItemKind.REFERRAL_CHECK: MARKS[Severity.DUE],
     ItemKind.TWO_WEEKS: MARKS[Severity.DUE],
     ItemKind.SCREENING: MARKS[Severity.ROUTINE],

@@ -94,7 +94,8 @@ async def test_a_doubtful_emergency_alone_does_not_escalate_until_a_sound_one_co
     nurse = await stage.nurse()
     assert await stage.raised(cuff(190, 115, facts=("cuff-too-loose",))) == [NEW]
     (item,) = (await stage.queue(nurse)).items
-    assert item.severity == "due"
+    assert (item.kind, item.severity) == ("recheck", "due")
+    assert "质量存疑，请重新测量" in item.sentence_zh
     later = NOW + 5 * MINUTE
     assert WORSENED in await stage.raised(cuff(188, 112, at=later), at=later)
     (confirmed,) = (await stage.queue(nurse)).items
@@ -106,7 +107,8 @@ async def test_an_old_emergency_that_arrives_late_pages_nobody(stage: Stage) -> 
     nurse = await stage.nurse()
     assert await stage.raised(cuff(190, 115, at=NOW - 3 * DAY)) == [NEW]
     (item,) = (await stage.queue(nurse)).items
-    assert (item.kind, item.severity, item.late) == ("two_weeks", "due", True)
+    assert (item.kind, item.severity, item.late) == ("recheck", "due", True)
+    assert "迟到的读数" in item.sentence_zh
     assert (await stage.queue(nurse)).counts["emergency"] == 0
 
 

@@ -318,8 +318,8 @@ async def test_filters_live_in_the_address_and_count_everything(desk: RunningDes
     async with desk.signed_in("wang") as client:
         every = await client.get("/queue/items")
         assert json.loads(every.headers["x-counts"]) | {"unassigned": 0} == {
-            "emergency": 1, "worsening": 0, "referral_check": 0, "two_weeks": 1, "screening": 0, "regular": 0,
-            "technical": 0, "all": 2, "mine": 0, "due": 1, "unclaimed": 1, "unassigned": 0,
+            "emergency": 1, "worsening": 0, "recheck": 0, "referral_check": 0, "two_weeks": 1, "screening": 0,
+            "regular": 0, "technical": 0, "all": 2, "mine": 0, "due": 1, "unclaimed": 1, "unassigned": 0,
         }  # fmt: skip
         due = (await client.get("/queue?kind=due")).text
         assert "刘*芬" in due
