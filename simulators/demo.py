@@ -200,7 +200,7 @@ async def _snapshot(running: Chain, stage: Stage) -> Snapshot:
                     label=device.label,
                     route=_ROUTES[device.route],
                     at=last.made_at if last else None,
-                    shown=summary.spoken(last.values, last.facts) if last else "",
+                    shown=summary.spoken(last.kind, last.values, last.facts) if last else "",
                 )
             )
     expected = stage.scenario.expected(stage.ledger.injections)

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from devices.nomenclature import BY_CODE
 from simulators.truth import Verdict
 from simulators.witness import Counts
 
@@ -172,14 +173,21 @@ def _events(snapshot: Snapshot, zone: tzinfo) -> RenderableType:
     return Panel(Text("\n".join(lines) or "…"), title="发生了什么 what happens", border_style="bright_black")
 
 
-def spoken(values: Sequence[float | None], facts: Sequence[str] = ()) -> str:
-    """Values as a person would say them: 128/79, 5.6, HI, – for none; and what is doubtful about them."""
-    words = ["–" if value is None else f"{value:g}" for value in values]
-    shown = words[0]
-    if len(words) == 4:
-        shown = f"{words[0]}/{words[1]} ♥{words[3]}"
-    elif len(words) == 3:
-        shown = f"{words[0]} % ♥{words[1]}"
+def spoken(kind: int, values: Sequence[float | None], facts: Sequence[str] = ()) -> str:
+    """Values as a person would say them: 128/79, 5.6 mmol/L, HI, – for none; and what is doubtful about them."""
+    concept = BY_CODE[kind].concept
+    if concept == "blood_pressure":
+        shown = f"{_said(values[0], 0)}/{_said(values[1], 0)} ♥{_said(values[3], 0)}"
+    elif concept == "oxygen_saturation":
+        shown = f"{_said(values[0], 0)} % ♥{_said(values[1], 0)}"
+    elif concept == "body_weight":
+        shown = f"{_said(values[0], 1)} kg"
     elif values[0] is None:
-        shown = next((word for fact, word in _BEYOND.items() if fact in facts), shown)
+        shown = next((word for fact, word in _BEYOND.items() if fact in facts), "–")
+    else:
+        shown = f"{values[0]:.1f} mmol/L"
     return " ".join([shown, *(remark for fact, remark in _REMARKS.items() if fact in facts)])
+
+
+def _said(value: float | None, decimals: int) -> str:
+    return "–" if value is None else f"{value:.{decimals}f}"

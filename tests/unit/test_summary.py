@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
+from devices.nomenclature import BLOOD_PRESSURE, BODY_MASS, PULSE_OXIMETRY
 from simulators.stage import ZONE
 from simulators.summary import Account, DeviceLine, Snapshot, drawn, plain, spoken
 from simulators.truth import Verdict
 from simulators.witness import Counts
 
 NOW = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
+METER = 160184
 
 
 def _verdict(**changes: object) -> Verdict:
@@ -94,8 +96,11 @@ def test_the_live_table_and_the_plain_line_show_the_same_numbers() -> None:
 
 
 def test_values_are_spoken_as_people_say_them() -> None:
-    assert spoken((128.0, 79.0, 95.0, 66.0)) == "128/79 ♥66"
-    assert spoken((3.1,)) == "3.1"
-    assert spoken((None,), ("result-too-high",)) == "HI"
-    assert spoken((18.9,), ("control-solution",)) == "18.9 (质控液)"
-    assert spoken((None, None, None, None)) == "–/– ♥–"
+    assert spoken(BLOOD_PRESSURE, (128.0, 79.0, 95.0, 66.0)) == "128/79 ♥66"
+    assert spoken(METER, (3.1,)) == "3.1 mmol/L"
+    assert spoken(METER, (6.0,)) == "6.0 mmol/L"
+    assert spoken(METER, (None,), ("result-too-high",)) == "HI"
+    assert spoken(METER, (18.9,), ("control-solution",)) == "18.9 mmol/L (质控液)"
+    assert spoken(BLOOD_PRESSURE, (None, None, None, None)) == "–/– ♥–"
+    assert spoken(PULSE_OXIMETRY, (95.0, 80.0, None)) == "95 % ♥80"
+    assert spoken(BODY_MASS, (54.2, None, None)) == "54.2 kg"
