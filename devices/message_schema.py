@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import Any, Final
 
@@ -22,9 +23,19 @@ def schema() -> dict[str, Any]:
         "$schema": _DIALECT,
         "$id": f"urn:suifang:message:v{VERSION}",
         "title": f"Suifang data contract, version {VERSION}",
-        **message,
-        "$defs": definitions,
+        **_dedented(message),
+        "$defs": _dedented(definitions),
     }
+
+
+def _dedented(part: Any) -> Any:
+    """Descriptions without their source's indentation, which compilers before Python 3.13 keep in a docstring."""
+    if isinstance(part, dict):
+        return {
+            key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else _dedented(value)
+            for key, value in part.items()
+        }
+    return [_dedented(each) for each in part] if isinstance(part, list) else part
 
 
 def text() -> str:
