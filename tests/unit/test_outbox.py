@@ -276,25 +276,27 @@ def test_whatever_happens_every_reading_is_either_kept_or_received(
     path = tmp_path_factory.mktemp("outbox") / "outbox.sqlite"
     put, received, now, flights = 0, set[float | None](), NOW, list[Parcel]()
     outbox = Outbox(path, clock=lambda: NOW, most_together=3)
-    for step in steps:
-        now += timedelta(seconds=10)
-        if step == "put":
-            outbox.put([reading(n) for n in range(put, put + 2)])
-            put += 2
-        elif step == "send":
-            for parcel in outbox.due(now, 2):
-                outbox.sent(parcel.message_id, now + timedelta(seconds=15))
-                flights.append(parcel)
-        elif step == "answer" and flights:
-            parcel = flights.pop(data.draw(st.integers(0, len(flights) - 1)))
-            received |= {one.measured_at.timestamp() for one in contents([parcel])}
-            outbox.settle(receipt_for(parcel))
-        elif step == "lose" and flights:
-            flights.pop()
-        elif step == "restart":
-            outbox.close()
-            outbox = Outbox(path, clock=lambda: NOW, most_together=3)
-    kept = {one.measured_at.timestamp() for one in contents(outbox.due(now + timedelta(days=1), 1000))}
-    outbox.close()
+    try:
+        for step in steps:
+            now += timedelta(seconds=10)
+            if step == "put":
+                outbox.put([reading(n) for n in range(put, put + 2)])
+                put += 2
+            elif step == "send":
+                for parcel in outbox.due(now, 2):
+                    outbox.sent(parcel.message_id, now + timedelta(seconds=15))
+                    flights.append(parcel)
+            elif step == "answer" and flights:
+                parcel = flights.pop(data.draw(st.integers(0, len(flights) - 1)))
+                received |= {one.measured_at.timestamp() for one in contents([parcel])}
+                outbox.settle(receipt_for(parcel))
+            elif step == "lose" and flights:
+                flights.pop()
+            elif step == "restart":
+                outbox.close()
+                outbox = Outbox(path, clock=lambda: NOW, most_together=3)
+        kept = {one.measured_at.timestamp() for one in contents(outbox.due(now + timedelta(days=1), 1000))}
+    finally:  # also when Hypothesis abandons this example while it draws
+        outbox.close()
     assert kept | received == {reading(n).measured_at.timestamp() for n in range(put)}
     assert not kept & received
