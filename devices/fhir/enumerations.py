@@ -1,0 +1,97 @@
+"""Status bits and meal context: what PhdBitsEnumerationObservation and PhdCodedEnumerationObservation hold.
+
+Source: HL7 Personal Health Device implementation guide, code system ASN1ToHL7 and the profiles named; MDER numbers bits
+from the left, so `8410608.0` is the high-order one. A fact that stands for several bits (a strip wrongly inserted, or
+of the wrong type) has no row: which bit it was is not known any more.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from devices.fhir.coding import BITS, MDC, YES_NO, Resource, code_in, concept
+from devices.nomenclature import BLOOD_PRESSURE, GLUCOSE_CONTROL, GLUCOSE_KINDS, PULSE_OXIMETRY
+from devices.observation import Context, Fact, Meal
+
+_INTERSTITIAL: Final = 160212
+_CUFF: Final = {
+    0: Fact.BODY_MOVEMENT,
+    1: Fact.CUFF_TOO_LOOSE,
+    2: Fact.IRREGULAR_PULSE,
+    3: Fact.PULSE_ABOVE_RANGE,
+    4: Fact.PULSE_BELOW_RANGE,
+    5: Fact.IMPROPER_POSITION,
+}
+_OXIMETER: Final = {
+    0: Fact.SENSOR_DISCONNECTED,
+    2: Fact.SENSOR_DISPLACED,
+    7: Fact.PULSE_QUESTIONABLE,
+    10: Fact.LOW_PERFUSION,
+    11: Fact.POOR_SIGNAL,
+    14: Fact.DEVICE_MALFUNCTION,
+}
+_METER: Final = {
+    0: Fact.BATTERY_LOW,
+    2: Fact.SAMPLE_INSUFFICIENT,
+    5: Fact.RESULT_TOO_HIGH,
+    6: Fact.RESULT_TOO_LOW,
+    9: Fact.READ_INTERRUPTED,
+    10: Fact.DEVICE_MALFUNCTION,
+    11: Fact.SENSOR_TEMPERATURE,
+}
+_SENSOR: Final = {3: Fact.DEVICE_MALFUNCTION, 18: Fact.RESULT_TOO_LOW, 19: Fact.RESULT_TOO_HIGH}
+_BITS: Final[dict[int, tuple[str, dict[int, Fact]]]] = {
+    BLOOD_PRESSURE: ("8410608", _CUFF),
+    PULSE_OXIMETRY: ("150604", _OXIMETER),
+    GLUCOSE_CONTROL: ("8417752", _METER),
+    **dict.fromkeys(GLUCOSE_KINDS, ("8417752", _METER)),
+    _INTERSTITIAL: ("8418060", _SENSOR),
+}
+_FACT_OF: Final = {f"{code}.{bit}": fact.value for code, bits in _BITS.values() for bit, fact in bits.items()}
+STATUS_CODES: Final = frozenset(code for code, _ in _BITS.values())
+
+MEAL_CONTEXT: Final = "8417864"
+_MEALS: Final = {
+    Meal.PREPRANDIAL: "8417868",
+    Meal.POSTPRANDIAL: "8417872",
+    Meal.FASTING: "8417876",
+    Meal.CASUAL: "8417880",
+    Meal.BEDTIME: "8417908",
+}
+
+
+def bits_of(kind: int, facts: int) -> list[tuple[str, list[Resource]]]:
+    """The MDC code of the status word and a component a bit that is set; only set bits of an event are reported."""
+    code, bits = _BITS.get(kind, ("", {}))
+    components = [
+        {
+            "code": concept(BITS, f"{code}.{bit}", text=str(fact.name).lower().replace("_", "-")),
+            "valueCodeableConcept": concept(YES_NO, "Y"),
+        }
+        for bit, fact in bits.items()
+        if facts & fact.value
+    ]
+    return [(code, components)] if components else []
+
+
+def facts_of_bits(resource: Resource) -> int:
+    """The facts of the bits that are set; a bit without a row has none."""
+    found = 0
+    for component in resource.get("component", ()):
+        if code_in(component.get("valueCodeableConcept"), YES_NO) == "Y":
+            found |= _FACT_OF.get(code_in(component.get("code"), BITS) or "", 0)
+    return found
+
+
+def meal_of(context: Context | None) -> tuple[str, Resource] | None:
+    """The MDC code of the meal context and its value. None: not known."""
+    if context is None or context.meal is None:
+        return None
+    name = f"MDC_CTXT_GLU_MEAL_{context.meal.name}"
+    return MEAL_CONTEXT, concept(MDC, _MEALS[context.meal], display=name, text=context.meal.value)
+
+
+def meal_in(resource: Resource) -> Meal | None:
+    """The meal of a coded enumeration. None: a code without one of ours."""
+    code = code_in(resource.get("valueCodeableConcept"), MDC)
+    return next((meal for meal, known in _MEALS.items() if known == code), None)

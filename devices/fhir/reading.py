@@ -1,0 +1,171 @@
+"""From FHIR Observations back to `Observation`: ours lose nothing, others' as far as they follow the guide.
+
+Resources of one record are brought together by the record identifier that ours bear. A resource without one is a
+record by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from devices.errors import BadValue
+from devices.fhir import status
+from devices.fhir.coding import MDC, OWN_MEASURE, Resource, code_in, number_in
+from devices.fhir.enumerations import MEAL_CONTEXT, STATUS_CODES, facts_of_bits, meal_in
+from devices.fhir.identifier import Record, device_in, record_in
+from devices.fhir.observation import POSTURE_TAG, SESSION_TAG, SITE_SYSTEM, SLOT_TAG, UNIT_TAG
+from devices.nomenclature import BY_CODE, KINDS, Kind
+from devices.observation import Context, Fact, Observation, Posture, Site, fact_names
+
+_CLOCKS: Final = frozenset({"67975", "67983", "68225"})
+_RESULTS: Final = {
+    "positive-infinity": Fact.RESULT_TOO_HIGH.value,
+    "negative-infinity": Fact.RESULT_TOO_LOW.value,
+}
+
+
+def observations_in(resources: Iterable[Resource], devices: Mapping[str, str] | None = None) -> tuple[Observation, ...]:
+    """The observations, in the order of their first resource. Coincident time stamps and other resources are passed by.
+
+    devices: what a reference to a Device stands for (`Observation.device`), for resources that do not say it.
+    BadValue: names the element; a code, unit or time that is not in our tables, or no device.
+    """
+    records: dict[str, list[Resource]] = {}
+    for number, resource in enumerate(resources):
+        if resource.get("resourceType") != "Observation" or code_in(resource.get("code"), MDC) in _CLOCKS:
+            continue
+        record = record_in(resource)
+        # a device without a clock and without numbers has only the time of measurement to tell records apart
+        key = f"{record}|{resource.get('effectiveDateTime')}" if record is not None else str(number)
+        records.setdefault(key, []).append(resource)
+    return tuple(_observation(group, devices or {}) for group in records.values())
+
+
+def phd_devices(resources: Iterable[Resource]) -> dict[str, str]:
+    """By the reference `Device/id`: the device that each Device resource is. One without an identifier is left out."""
+    found = {}
+    for resource in resources:
+        if resource.get("resourceType") == "Device" and "id" in resource:
+            name = device_in(resource.get("identifier", []))
+            if name is not None:
+                found[f"Device/{resource['id']}"] = name
+    return found
+
+
+def _observation(group: list[Resource], devices: Mapping[str, str]) -> Observation:
+    parts = [part for resource in group for part in _parts(resource)]
+    first = group[0]
+    record = record_in(first) or Record(_device(first, devices), _kind_of(parts, first), None, 0)
+    kind = BY_CODE.get(record.kind)
+    if kind is None:
+        raise BadValue(f"{record.kind} is not in the table of kinds", field="code")
+    unit, values, absent = _values(kind, parts, _tag(first, UNIT_TAG))
+    bits = 0
+    for resource in group:
+        bits |= status.facts_in(resource) | facts_of_bits(resource)
+    slot = _tag(first, SLOT_TAG)
+    return Observation(
+        device=record.device,
+        kind=kind.code,
+        values=values,
+        unit=unit,
+        measured_at=_time(first),
+        device_at=record.device_at,
+        record_no=record.record_no,
+        slot=int(slot) if slot is not None else None,
+        session=_tag(first, SESSION_TAG),
+        absent=absent,
+        facts=fact_names(bits | _RESULTS.get(absent.get(0, ""), 0)),
+        context=_context(group),
+    )
+
+
+def _device(resource: Resource, devices: Mapping[str, str]) -> str:
+    device: dict[str, Any] = resource.get("device", {})
+    found = device_in([device["identifier"]]) if "identifier" in device else None
+    found = found or devices.get(str(device.get("reference")))
+    if found is None:
+        raise BadValue("no device that is known here", field="device")
+    return found
+
+
+def _parts(resource: Resource) -> list[tuple[str, Resource]]:
+    """Code and holder of each value: of the resource itself, or of the components of a compound."""
+    own = _code(resource)
+    if own in STATUS_CODES or own == MEAL_CONTEXT:
+        return []
+    holders = [one for one in resource.get("component", ()) if "valueQuantity" in one or "dataAbsentReason" in one]
+    if "valueQuantity" in resource or not holders:
+        return [(own, resource)]
+    return [(_code(one), one) for one in holders]
+
+
+def _code(holder: Resource) -> str:
+    return code_in(holder.get("code"), MDC) or code_in(holder.get("code"), OWN_MEASURE) or ""
+
+
+def _kind_of(parts: list[tuple[str, Resource]], resource: Resource) -> int:
+    """The kind whose own code this is, else the first that has a slot for one of the values."""
+    codes = [_code(resource), *(code for code, _ in parts)]
+    for code in codes:
+        if code.isascii() and code.isdecimal() and int(code) in BY_CODE:
+            return int(code)
+    for kind in KINDS:
+        if any(str(slot.code) in codes or slot.ref in codes for slot in kind.slots):
+            return kind.code
+    raise BadValue(f"no kind has a value {codes[0][:64]!r}", field="code")
+
+
+def _values(
+    kind: Kind, parts: list[tuple[str, Resource]], said: str | None
+) -> tuple[str, tuple[float | None, ...], dict[int, str]]:
+    """Unit of the first value, all values in slot order, and why some are absent."""
+    holders = dict(parts)
+    numbers: dict[int, tuple[float, str]] = {}
+    absent: dict[int, str] = {}
+    for index, slot in enumerate(kind.slots):
+        holder = holders.get(str(slot.code)) if slot.code else holders.get(slot.ref)
+        number = number_in(holder["valueQuantity"], slot) if holder and "valueQuantity" in holder else None
+        if number is not None:
+            numbers[index] = number
+        elif holder is not None:
+            absent[index] = status.reason_in(holder.get("dataAbsentReason", {}))
+        else:
+            absent[index] = "not-sent"
+    fitting = [
+        unit for unit, row in kind.units.items() if all(row[index] == ucum for index, (_, ucum) in numbers.items())
+    ]
+    if not fitting:
+        raise BadValue(f"{kind.ref} takes {' or '.join(kind.units)}", field="valueQuantity.code")
+    values = tuple(numbers[index][0] if index in numbers else None for index in range(len(kind.slots)))
+    return said if said in fitting else fitting[0], values, absent
+
+
+def _time(resource: Resource) -> datetime:
+    period = resource.get("effectivePeriod", {})
+    text = resource.get("effectiveDateTime") or period.get("start")
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError as error:
+        raise BadValue(str(error), field="effectiveDateTime") from error
+    if found.tzinfo is None:
+        raise BadValue(f"{text} has no time of day with an offset", field="effectiveDateTime")
+    return found
+
+
+def _tag(resource: Resource, system: str) -> str | None:
+    tags = resource.get("meta", {}).get("tag", ())
+    return next((str(tag.get("code")) for tag in tags if tag.get("system") == system), None)
+
+
+def _context(group: list[Resource]) -> Context | None:
+    meal = next((found for found in map(meal_in, group) if found is not None), None)
+    site = code_in(group[0].get("bodySite"), SITE_SYSTEM)
+    posture = _tag(group[0], POSTURE_TAG)
+    try:
+        found = Context(meal=meal, site=Site(site) if site else None, posture=Posture(posture) if posture else None)
+    except ValueError as error:
+        raise BadValue(str(error), field="bodySite") from error
+    return None if found == Context() else found
