@@ -168,7 +168,9 @@ const desk = (() => {
     try {
       const answer = await fetch(`/items/${id}`, { headers: { "X-Partial": "alone" in pane.dataset ? "alone" : "pane", ...(background && { "X-Background": "1" }) }, signal: call.signal, cache: "no-store" });
       lastContact = Date.now();
-      if (answer.ok) putPane(id, await answer.text());
+      const html = await answer.text();
+      // asked again: somebody may have begun to type while the answer was on its way
+      if (answer.ok && !(dirty() && pane.dataset.item === String(id))) putPane(id, html);
     } catch (error) {
       if (error.name !== "AbortError") toast(say("failed"));
     } finally {
@@ -204,6 +206,8 @@ const desk = (() => {
     if (stream) stream.close();
     stream = new EventSource("/events");
     const alive = () => { lastBeat = lastContact = Date.now(); };
+    // what changed between the page's rendering and this moment was announced to nobody
+    stream.addEventListener("open", () => refresh());
     stream.addEventListener("beat", alive);
     stream.addEventListener("deaf", () => { lastContact = Date.now(); });
     stream.addEventListener("queue", (event) => { alive(); touched.add(String(JSON.parse(event.data).id)); refresh(); });
