@@ -1,0 +1,66 @@
+"""What a manager makes of an association request and of a configuration: pure decisions with their reasons.
+
+Source: ISO/IEEE 11073-20601, clauses 8.7.3 (association), 8.8 (configuration).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from devices.ieee11073.association import Aarq, Information
+from devices.ieee11073.codes import MDER, SYSTEM_AGENT, VERSION_1, AssociateResult, ConfigResult
+from devices.ieee11073.events import ConfigReport
+from devices.ieee11073.objects import Configuration
+from devices.ieee11073.remembered import EXTENDED, STANDARD, Remembered
+
+_R = AssociateResult
+EUI64 = 8
+
+
+class Verdict(NamedTuple):
+    """result: for the AARE.  information: of the agent, where it speaks 20601.  configuration: known beforehand.
+    common_version: False where the AARE has to say that no protocol version is in common."""
+
+    result: AssociateResult
+    information: Information | None = None
+    configuration: Configuration | None = None
+    common_version: bool = True
+    why: str = ""
+
+
+def judge_association(request: Aarq, remembered: Remembered) -> Verdict:  # noqa: PLR0911  a line a reason
+    """Accepted, accepted with an unknown configuration, or rejected with the reason. Truncated, BadValue."""
+    if not request.assoc_version & VERSION_1:
+        return Verdict(_R.REJECTED_UNSUPPORTED_ASSOC_VERSION, why="association version")
+    about = request.information()
+    if about is None:
+        return Verdict(_R.REJECTED_NO_COMMON_PROTOCOL, why="no 20601")
+    if not about.protocol_version & VERSION_1:
+        return Verdict(_R.REJECTED_NO_COMMON_PARAMETER, about, common_version=False, why="protocol version")
+    if not about.encoding_rules & MDER:
+        return Verdict(_R.REJECTED_NO_COMMON_PARAMETER, about, why="encoding rules")
+    if not about.nomenclature_version & VERSION_1:
+        return Verdict(_R.REJECTED_NO_COMMON_PARAMETER, about, why="nomenclature version")
+    if about.system_type != SYSTEM_AGENT:
+        return Verdict(_R.REJECTED_NO_COMMON_PARAMETER, about, why="not an agent")
+    if len(about.system_id) != EUI64 or about.system_id in {bytes(8), b"\xff" * 8}:
+        return Verdict(_R.REJECTED_UNKNOWN, about, why="system id")
+    if about.dev_config_id not in STANDARD and about.dev_config_id not in EXTENDED:
+        return Verdict(_R.REJECTED_PERMANENT, about, why="configuration id")
+    known = remembered.find(about.system_id, about.dev_config_id)
+    if known is not None:
+        return Verdict(_R.ACCEPTED, about, known)
+    return Verdict(_R.ACCEPTED_UNKNOWN_CONFIG, about)
+
+
+def judge_configuration(report: ConfigReport) -> tuple[ConfigResult, Configuration | None]:
+    """Accepted with the configuration, or the reason why not. Truncated, BadValue: the report makes no sense."""
+    if report.id in STANDARD and not report.objects:
+        return ConfigResult.STANDARD_UNKNOWN, None
+    if (report.id not in STANDARD and report.id not in EXTENDED) or not report.objects:
+        return ConfigResult.UNSUPPORTED, None
+    configuration = Configuration.of(report)
+    if not configuration.metrics:
+        # stores and scanners say nothing without an object whose values they carry
+        return ConfigResult.UNSUPPORTED, None
+    return ConfigResult.ACCEPTED, configuration

@@ -1,0 +1,318 @@
+"""The manager's side of one association: octets in, wishes out; no I/O, no clock of its own.
+
+Every call takes `now` (seconds of a clock that only goes forward) and, where readings may come of it, `received_at`
+(aware). What comes back is done in its order; a `Keep` is committed before anything after it is sent.
+Source: ISO/IEEE 11073-20601, clauses 8.4 to 8.12; the state table is `states.MANAGER`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from devices.errors import DeviceError
+from devices.gatt.record import DeviceFacts
+from devices.ieee11073 import apdu, refusals
+from devices.ieee11073.asking import Asking
+from devices.ieee11073.association import Aare, Aarq, Abrt, Information, Rlre, Rlrq
+from devices.ieee11073.codes import (
+    TEST_ASSOCIATION,
+    VERSION_1,
+    AbortReason,
+    AssociateResult,
+    ConfigResult,
+    Noti,
+    Problem,
+)
+from devices.ieee11073.data_apdu import (
+    Action,
+    DataApdu,
+    EventReport,
+    EventReportResult,
+    Get,
+    Question,
+    Reject,
+    Set,
+)
+from devices.ieee11073.errors import UnknownApdu, WrongState
+from devices.ieee11073.events import ConfigReply, read_config, write_config_reply
+from devices.ieee11073.interview import Interview
+from devices.ieee11073.judgement import Verdict, judge_association, judge_configuration
+from devices.ieee11073.objects import Configuration
+from devices.ieee11073.outputs import Answered, Became, Output, Send
+from devices.ieee11073.remembered import Remembered
+from devices.ieee11073.reports import Reports
+from devices.ieee11073.states import ABORT_REASONS, MANAGER, Do, Event, Row, State
+from devices.ieee11073.terms import Terms
+from devices.observation import Fact
+
+_SIMPLE: Final[dict[type[Any], Event]] = {
+    Aare: Event.RX_AARE_KNOWN,
+    Rlrq: Event.RX_RLRQ,
+    Rlre: Event.RX_RLRE,
+    Abrt: Event.RX_ABRT,
+}
+_ACCEPTED: Final = frozenset({AssociateResult.ACCEPTED, AssociateResult.ACCEPTED_UNKNOWN_CONFIG})
+
+
+class Manager:
+    """One association with one agent at a time. state: where it stands.  about: what the agent said of itself."""
+
+    def __init__(self, terms: Terms, remembered: Remembered | None = None) -> None:
+        self.terms = terms
+        self.remembered = Remembered() if remembered is None else remembered
+        self.state = State.DISCONNECTED
+        self.about: Information | None = None
+        self._frames = apdu.Frames()
+        self._asking = Asking(terms.timeouts)
+        self._by: float | None = None
+        self._reports = Reports(terms.timeouts.patience)
+        self._interview = self._new_interview()
+
+    # -- what the transport says
+
+    def connected(self, now: float) -> list[Output]:
+        """The transport is there; the agent speaks first."""
+        self._frames = apdu.Frames()
+        return self._happened(Event.TRANSPORT_UP, now)
+
+    def disconnected(self, now: float) -> list[Output]:
+        """The transport is gone, and with it the association."""
+        return self._happened(Event.TRANSPORT_DOWN, now)
+
+    def receive(self, octets: bytes, now: float, received_at: datetime) -> list[Output]:
+        """What these octets of the stream lead to. Nothing that an agent sends raises."""
+        found: list[Output] = []
+        if self.state is State.DISCONNECTED:
+            return found
+        try:
+            for frame in self._frames.feed(octets):
+                self._apdu(frame, now, received_at, found)
+        except UnknownApdu as error:
+            found.append(refusals.odd(octets[:256], error))
+            self._enter(Event.RX_GARBAGE, now, found)
+        return found
+
+    @property
+    def deadline(self) -> float | None:
+        """When `tick` wants to be called at the latest. None: there is nothing to wait for."""
+        times = [at for at in (self._by, self._asking.deadline, self._reports.until) if at is not None]
+        return min(times, default=None)
+
+    def tick(self, now: float) -> list[Output]:
+        """What has timed out by now."""
+        found: list[Output] = []
+        if self._reports.until is not None and now >= self._reports.until:
+            found.extend(self._reports.release(self._interview.clocks))
+        if any(at is not None and now >= at for at in (self._by, self._asking.deadline)):
+            self._enter(Event.TIMEOUT, now, found, reason=ABORT_REASONS.get(self.state, AbortReason.UNDEFINED))
+        return found
+
+    # -- what the gateway wants
+
+    def release(self, now: float) -> list[Output]:
+        """End the association in good order."""
+        return self._happened(Event.REQ_RELEASE, now)
+
+    def abort(self, now: float, reason: AbortReason = AbortReason.UNDEFINED) -> list[Output]:
+        """End the association at once."""
+        found: list[Output] = []
+        self._enter(Event.REQ_ABORT, now, found, reason=reason)
+        return found
+
+    def ask(self, question: Question, now: float) -> list[Output]:
+        """GET, SET or ACTION, in its turn; its invoke id is given here. The answer comes as `Answered`. WrongState."""
+        if self.state is not State.OPERATING or isinstance(question, EventReport):
+            raise WrongState(f"a manager cannot ask this while {self.state}")
+        if not self._asking.put(question):
+            raise WrongState("too many questions wait for their turn")
+        return self._next_question(now)
+
+    # -- inside
+
+    def _new_interview(self) -> Interview:
+        return Interview(self.terms.zone, sets_time=self.terms.sets_time, clears=self.terms.clears)
+
+    def _happened(self, event: Event, now: float) -> list[Output]:
+        found: list[Output] = []
+        self._enter(event, now, found)
+        return found
+
+    def _enter(
+        self, event: Event, now: float, found: list[Output], *, reason: AbortReason = AbortReason.UNDEFINED
+    ) -> Row | None:
+        """The row of the table for this event: into its next state, and what it says of the association itself.
+
+        None: the table has no row, so the event cannot happen here and nothing follows from it.
+        """
+        row = MANAGER.get((self.state, event))
+        if row is None:
+            return None
+        if self.state is State.OPERATING and row.next is not State.OPERATING:
+            # what was held back was heard, whatever ends the association
+            found.extend(self._reports.release(self._interview.clocks))
+        if row.do is Do.ABORT:
+            found.append(Send(apdu.encode(Abrt(reason))))
+        elif row.do is Do.SEND_RLRE:
+            found.append(Send(apdu.encode(Rlre())))
+        elif row.do is Do.SEND_RLRQ:
+            found.append(Send(apdu.encode(Rlrq())))
+        if row.next is not self.state:
+            self._moved(row.next, event, now, found)
+        return row
+
+    def _moved(self, state: State, event: Event, now: float, found: list[Output]) -> None:
+        timeouts = self.terms.timeouts
+        was, self.state = self.state, state
+        if state in {State.UNASSOCIATED, State.DISCONNECTED}:
+            self._asking.clear()
+            self._by = None
+            self.about = None
+        elif state is State.WAITING_FOR_CONFIG and was is State.UNASSOCIATED:
+            self._by = now + timeouts.configuration
+        elif state is State.OPERATING:
+            self._by = None
+        elif state is State.DISASSOCIATING:
+            self._asking.clear()
+            self._by = now + timeouts.release
+        found.append(Became(state, event.value))
+
+    def _apdu(self, frame: bytes, now: float, received_at: datetime, found: list[Output]) -> None:
+        try:
+            message = apdu.decode(frame)
+        except DeviceError as error:
+            self._unreadable(frame, error, now, found)
+            return
+        simple = _SIMPLE.get(type(message))
+        if simple is not None:
+            self._enter(simple, now, found)
+            return
+        match message:
+            case EventReport():
+                event = Event.RX_CONFIG if message.type == Noti.CONFIG and message.confirmed else Event.RX_EVENT
+                self._data(event, message, frame, now, received_at, found)
+            case Aarq():
+                self._request(message, frame, now, found)
+            case Get():
+                self._data(Event.RX_GET, message, frame, now, received_at, found)
+            case Set() | Action():
+                self._data(Event.RX_QUESTION, message, frame, now, received_at, found)
+            case answer:
+                self._answer(answer, frame, now, received_at, found)
+
+    def _unreadable(self, frame: bytes, error: DeviceError, now: float, found: list[Output]) -> None:
+        found.append(refusals.odd(frame, error))
+        invoke_id = apdu.invoke_id_of(frame)
+        if invoke_id is None:
+            self._enter(Event.RX_GARBAGE, now, found)
+        else:
+            found.extend(refusals.of_frame(invoke_id, error, self._enter(Event.RX_UNREADABLE, now, found)))
+
+    def _request(self, message: Aarq, frame: bytes, now: float, found: list[Output]) -> None:
+        try:
+            verdict = judge_association(message, self.remembered)
+        except DeviceError as error:
+            found.append(refusals.odd(frame, error))
+            verdict = Verdict(AssociateResult.REJECTED_UNKNOWN)
+        event = {
+            AssociateResult.ACCEPTED: Event.RX_AARQ_KNOWN,
+            AssociateResult.ACCEPTED_UNKNOWN_CONFIG: Event.RX_AARQ_UNKNOWN,
+        }.get(verdict.result, Event.RX_AARQ_REJECTED)
+        before = len(found)
+        row = self._enter(event, now, found)
+        if row is None or row.do not in {Do.ACCEPT, Do.ACCEPT_UNKNOWN, Do.REJECT}:
+            return
+        about = verdict.information
+        answer = Aare.of(verdict.result, None if about is None else self._of_us(about, common=verdict.common_version))
+        found.insert(before, Send(apdu.encode(answer)))
+        if verdict.result not in _ACCEPTED or about is None:
+            found.append(Became(self.state, f"rejected: {verdict.why or 'unreadable'}"))
+            return
+        self.about = about
+        if verdict.configuration is not None:
+            self._operate(verdict.configuration, now, found)
+
+    def _of_us(self, about: Information, *, common: bool) -> Information:
+        tested = about.functional_units & TEST_ASSOCIATION
+        return Information.of_manager(
+            self.terms.system_id, functional_units=tested, protocol_version=VERSION_1 if common else 0
+        )
+
+    def _operate(self, configuration: Configuration, now: float, found: list[Output]) -> None:
+        about = self.about
+        assert about is not None
+        facts = self.terms.facts
+        if about.functional_units & TEST_ASSOCIATION:
+            facts |= Fact.TEST_DATA
+        source = DeviceFacts(f"eui64:{about.system_id.hex()}", self.terms.session, facts)
+        self._interview = self._new_interview()
+        self._reports.begin(configuration, source, self.terms.zone, self._interview)
+        if self.terms.interviews:
+            for question in self._interview.opening(configuration, about):
+                self._asking.put(question)
+            found.extend(self._next_question(now))
+
+    def _data(  # noqa: PLR0917  the one place where all of it is needed
+        self, event: Event, message: DataApdu, frame: bytes, now: float, received_at: datetime, found: list[Output]
+    ) -> None:
+        row = self._enter(event, now, found)
+        if row is None:
+            return
+        if row.do is Do.KEEP:
+            assert isinstance(message, EventReport)
+            asks = self._asking.under_way
+            heard, questions = self._reports.heard(
+                message, frame, now, received_at, clock_is_asked=isinstance(asks, Get) and not asks.handle
+            )
+            found.extend(heard)
+            self._put(questions, now, found)
+        elif row.do is Do.JUDGE_CONFIG:
+            assert isinstance(message, EventReport)
+            self._configuration(message, frame, now, found)
+        elif isinstance(message, EventReport | Get | Set | Action):
+            found.extend(refusals.of_question(message, row))
+
+    def _configuration(self, message: EventReport, frame: bytes, now: float, found: list[Output]) -> None:
+        try:
+            report = read_config(message.info)
+            result, configuration = judge_configuration(report)
+        except DeviceError as error:
+            found.append(refusals.odd(frame, error))
+            self._enter(Event.CONFIG_UNREADABLE, now, found)
+            found.append(Send(apdu.encode(Reject(message.invoke_id, Problem.BADLY_STRUCTURED_APDU))))
+            return
+        reply = write_config_reply(ConfigReply(report.id, result))
+        answer = EventReportResult(message.invoke_id, message.handle, message.type, reply, message.time)
+        found.append(Send(apdu.encode(answer)))
+        accepted = result is ConfigResult.ACCEPTED and configuration is not None
+        self._enter(Event.CONFIG_ACCEPTED if accepted else Event.CONFIG_REFUSED, now, found)
+        if configuration is not None and self.about is not None:
+            self.remembered.keep(self.about.system_id, configuration)
+            self._operate(configuration, now, found)
+
+    def _answer(self, answer: Any, frame: bytes, now: float, received_at: datetime, found: list[Output]) -> None:
+        question = self._asking.answered(answer)
+        row = self._enter(Event.RX_STRAY_RESULT if question is None else Event.RX_RESULT, now, found)
+        if question is None or row is None or row.do is not Do.TAKE_RESULT:
+            return
+        questions: list[Question] = []
+        try:
+            questions = self._interview.follow(question, answer, received_at) if self.terms.interviews else []
+            found.extend(self._reports.response(answer, received_at))
+        except DeviceError as error:
+            found.append(refusals.odd(frame, error))
+        if isinstance(question, Get) and not question.handle:
+            found.extend(self._reports.release(self._interview.clocks))
+        found.append(Answered(question, answer))
+        self._put(questions, now, found)
+
+    def _put(self, questions: list[Question], now: float, found: list[Output]) -> None:
+        for question in questions:
+            self._asking.put(question)
+        found.extend(self._next_question(now))
+
+    def _next_question(self, now: float) -> list[Output]:
+        found: list[Output] = []
+        while (question := self._asking.next(now)) is not None:
+            found.append(Send(apdu.encode(question)))
+        return found

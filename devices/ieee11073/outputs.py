@@ -1,0 +1,47 @@
+"""What a manager or an agent wants done by whoever holds the transport, in this order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from devices.ieee11073.data_apdu import Answer, Question
+from devices.ieee11073.states import State
+from devices.observation import Observation
+
+
+class Send(NamedTuple):
+    """Octets for the other side."""
+
+    octets: bytes
+
+
+class Keep(NamedTuple):
+    """Readings: keep them first; then send `octets`, the confirmation (empty: none was asked for)."""
+
+    observations: tuple[Observation, ...]
+    octets: bytes = b""
+
+
+class Odd(NamedTuple):
+    """A frame that could not be read; for the operator. Its answer, if it has one, follows as `Send`."""
+
+    frame: bytes
+    field: str
+    reason: str
+
+
+class Became(NamedTuple):
+    """The association is in another state. why: a word for the log; empty where the state says it all."""
+
+    state: State
+    why: str = ""
+
+
+class Answered(NamedTuple):
+    """The other side's answer to a question."""
+
+    question: Question
+    answer: Answer
+
+
+Output = Send | Keep | Odd | Became | Answered

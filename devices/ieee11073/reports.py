@@ -1,0 +1,170 @@
+"""An associated agent's event reports: observations, and the answer that follows when they are kept.
+
+A report whose stamps disagree with the gateway's clock waits, briefly, for the agent's own clock while that is being
+asked: a stamp cannot be corrected after the reading has been kept.
+Source: ISO/IEEE 11073-20601, clauses 7.4.4 (event reports of the MDS), 7.4.7 (segment data), 7.4.9 (scanners).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, tzinfo
+from typing import Final, NamedTuple
+
+from devices.clock import AGREES_WITHIN, IDENTITY_ZONE, Moment
+from devices.errors import DeviceError
+from devices.gatt.record import DeviceFacts
+from devices.ieee11073 import apdu
+from devices.ieee11073.codes import Act, Noti, Problem, RemoteErrorCode
+from devices.ieee11073.data_apdu import (
+    ActionResult,
+    Answer,
+    EventReport,
+    EventReportResult,
+    Question,
+    Reject,
+    RemoteError,
+)
+from devices.ieee11073.events import SegmentData, read_data_response, read_segment_data
+from devices.ieee11073.interview import Interview
+from devices.ieee11073.objects import Configuration, PmStore, Reported, Scanner
+from devices.ieee11073.observing import observe
+from devices.ieee11073.outputs import Keep, Odd, Output, Send
+from devices.ieee11073.scan_report import SHAPES, VarObs, read_scan
+from devices.ieee11073.segments import SegmentStatus, read_entries
+from devices.ieee11073.stamping import Clocks, Heard, stamp_in
+from devices.ieee11073.times import AbsoluteTime
+
+MOST_HELD: Final = 16
+"""Reports that wait for a clock; with more, the oldest are placed without it."""
+
+
+class _Held(NamedTuple):
+    reported: tuple[Reported, ...]
+    heard: Heard
+    confirmation: bytes
+
+
+class Reports:
+    """The reports of one association. until: when those that wait for the clock wait no longer."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._held: list[_Held] = []
+        self.until: float | None = None
+        self._configuration = Configuration(0, {})
+        self._source = DeviceFacts("eui64:0000000000000000")
+        self._zone: tzinfo = IDENTITY_ZONE
+        self._interview: Interview | None = None
+
+    @property
+    def configuration(self) -> Configuration:
+        """Of the agent, with what it has changed since."""
+        return self._configuration
+
+    def begin(self, configuration: Configuration, source: DeviceFacts, zone: tzinfo, interview: Interview) -> None:
+        """A new association."""
+        self._configuration = configuration
+        self._source = source
+        self._zone = zone
+        self._interview = interview
+        self._held = []
+        self.until = None
+
+    def heard(
+        self, report: EventReport, frame: bytes, now: float, received_at: datetime, *, clock_is_asked: bool
+    ) -> tuple[list[Output], list[Question]]:
+        """What a report leads to, and what to ask next."""
+        try:
+            if report.type == Noti.SEGMENT_DATA:
+                return self._segment(report, received_at)
+            shape = SHAPES.get(report.type)
+            if shape is None:
+                return self._refused(report, Reject(report.invoke_id, Problem.UNRECOGNIZED_OPERATION)), []
+            if report.handle and not isinstance(self._configuration.objects.get(report.handle), Scanner):
+                return self._refused(report, RemoteError(report.invoke_id, RemoteErrorCode.NO_SUCH_OBJECT_INSTANCE)), []
+            scan = read_scan(shape, report.info)
+            reported = self._configuration.read(scan, report.handle)
+        except DeviceError as error:
+            odd: list[Output] = [Odd(frame, error.field, type(error).__name__)]
+            return odd + self._refused(report, Reject(report.invoke_id, Problem.BADLY_STRUCTURED_APDU)), []
+        if shape.content == "var":
+            for person in scan.persons:
+                for obs in person.observations:
+                    assert isinstance(obs, VarObs)
+                    self._configuration = self._configuration.changed(obs.handle, obs.attributes)
+        confirmation = _confirmation(report)
+        moment = Moment(received_at, self._zone)
+        if clock_is_asked and self._is_odd(reported, received_at):
+            return self._hold(_Held(reported, Heard(moment, relative=report.time), confirmation), now), []
+        clocks = Clocks() if self._interview is None else self._interview.clocks
+        heard = Heard(moment, clocks, report.time)
+        return [Keep(observe(reported, self._source, heard), confirmation)], []
+
+    def response(self, answer: Answer, received_at: datetime) -> list[Output]:
+        """The report in an answer to a data request. Truncated, BadValue."""
+        if not isinstance(answer, ActionResult) or answer.type != Act.DATA_REQUEST or not answer.info:
+            return []
+        response = read_data_response(answer.info)
+        shape = SHAPES.get(response.type)
+        if shape is None:
+            return []
+        reported = self._configuration.read(read_scan(shape, response.info))
+        clocks = Clocks() if self._interview is None else self._interview.clocks
+        heard = Heard(Moment(received_at, self._zone), clocks, response.time)
+        return [Keep(observe(reported, self._source, heard))]
+
+    def release(self, clocks: Clocks) -> list[Output]:
+        """What waited for the clock, oldest first."""
+        held, self._held, self.until = self._held, [], None
+        return [self._placed(one, clocks) for one in held]
+
+    def _hold(self, one: _Held, now: float) -> list[Output]:
+        self._held.append(one)
+        if self.until is None:
+            self.until = now + self._patience
+        if len(self._held) <= MOST_HELD:
+            return []
+        return [self._placed(self._held.pop(0), Clocks())]
+
+    def _placed(self, one: _Held, clocks: Clocks) -> Output:
+        return Keep(observe(one.reported, self._source, one.heard._replace(clocks=clocks)), one.confirmation)
+
+    def _segment(self, report: EventReport, received_at: datetime) -> tuple[list[Output], list[Question]]:
+        event = read_segment_data(report.info)
+        interview = self._interview
+        segment = None if interview is None else interview.segments.get((report.handle, event.instance))
+        if not isinstance(self._configuration.objects.get(report.handle), PmStore) or segment is None:
+            refusal = RemoteError(report.invoke_id, RemoteErrorCode.NO_SUCH_OBJECT_INSTANCE)
+            return self._refused(report, refusal), []
+        assert interview is not None
+        reported = () if event.status & SegmentStatus.AGENT_ABORT else read_entries(self._configuration, segment, event)
+        moment = Moment(received_at, self._zone, live=False)
+        heard = Heard(moment, interview.clocks, report.time, segment.adjust)
+        reply = SegmentData(event.instance, event.index, event.count, event.status | SegmentStatus.MANAGER_CONFIRM)
+        kept = Keep(observe(reported, self._source, heard), _confirmation(report, reply.descriptor))
+        return [kept], interview.done_with(report.handle, event)
+
+    @staticmethod
+    def _refused(report: EventReport, refusal: Reject | RemoteError) -> list[Output]:
+        return [Send(apdu.encode(refusal))] if report.confirmed else []
+
+    def _is_odd(self, reported: Iterable[Reported], received_at: datetime) -> bool:
+        """A wall clock that disagrees with ours; without the agent's own clock it cannot be said by how much."""
+        wall = received_at.astimezone(self._zone).replace(tzinfo=None)
+        for person in reported:
+            for one in person.measured:
+                stamp = stamp_in(one.values)
+                value = None if stamp is None else stamp[1]
+                if isinstance(value, AbsoluteTime):
+                    if value.at is not None and abs(value.at - wall) > AGREES_WITHIN:
+                        return True
+                elif isinstance(value, datetime) and abs(value - received_at.astimezone(UTC)) > AGREES_WITHIN:
+                    return True
+        return False
+
+
+def _confirmation(report: EventReport, info: bytes = b"") -> bytes:
+    if not report.confirmed:
+        return b""
+    return apdu.encode(EventReportResult(report.invoke_id, report.handle, report.type, info, report.time))
