@@ -17,7 +17,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ from simulators.embedded import runfolder
 from simulators.embedded.announce import Announce, to_stderr
 from simulators.embedded.errors import EmbeddedError, NoBroker, NotStarted
 from simulators.embedded.tree import cache_folder, ensure
-from simulators.embedded.unprivileged import give, require_reachable, start
+from simulators.embedded.unprivileged import Command, give, require_reachable, start
 
 INGEST: Final = "ingest"
 SETTINGS: Final[Mapping[str, str]] = {
@@ -61,6 +60,9 @@ topic write suifang/v1/+/+/receipts
 """
 _NAME: Final = re.compile(r"[A-Za-z0-9_\-]{1,48}")
 _ROUNDS: Final = 101
+_RUNS: Final = " running\n"
+_RELOADS: Final = "Reloading config"
+_ASKS_AGAIN_S: Final = 0.5
 
 
 class Credentials(NamedTuple):
@@ -132,7 +134,7 @@ class Broker:
         return Credentials(self.host, self.port, username, self._passwords[username])
 
     def start(self) -> Self:
-        """Find Mosquitto, write its files, start it, and wait until it accepts connections.
+        """Find Mosquitto, write its files, start it, and wait until it says that it runs: it listens then.
 
         NoBroker: there is none and none can be fetched. NotStarted: with the end of its log.
         """
@@ -148,10 +150,12 @@ class Broker:
         self._write_passwords()
         self._write("acl", FENCES)
         self._write("mosquitto.conf", self._configuration())
+        before = self.log.count(_RUNS)
+        command: Command = [program, "-c", self._folder / "mosquitto.conf"]
+        runfolder.remember(self._folder, command)
         with (self._folder / "broker.log").open("ab") as log:
-            self._process = start([program, "-c", self._folder / "mosquitto.conf"], log=log)
-        runfolder.remember(self._folder, self._process.pid)
-        self._wait_ready()
+            self._process = start(command, log=log)
+        self._until(lambda: self.log.count(_RUNS) > before, "is not ready")
         return self
 
     def stop(self) -> None:
@@ -205,18 +209,25 @@ class Broker:
         partial.replace(path)
 
     def _reload(self) -> None:
-        """Let the running broker read its password file anew, and wait until it says so."""
-        assert self._process is not None
-        seen = self.log.count("Reloading config")
-        self._process.send_signal(signal.SIGHUP)
-        self._until(lambda: self.log.count("Reloading config") > seen, "does not reload its passwords")
+        """Let the running broker read its password file anew, and wait until it says so.
 
-    def _wait_ready(self) -> None:
-        def accepts() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex((self.host, self.port)) == 0
+        Asked again and again: Mosquitto forgets a SIGHUP that comes while it still follows the one before.
+        """
+        process = self._process
+        assert process is not None
+        seen = self.log.count(_RELOADS)
+        asked_at = -_ASKS_AGAIN_S
 
-        self._until(accepts, "is not ready")
+        def reloads() -> bool:
+            nonlocal asked_at
+            if self.log.count(_RELOADS) > seen:
+                return True
+            if time.monotonic() - asked_at >= _ASKS_AGAIN_S:
+                asked_at = time.monotonic()
+                process.send_signal(signal.SIGHUP)
+            return False
+
+        self._until(reloads, "does not reload its passwords")
 
     def _until(self, reached: Callable[[], bool], complaint: str, timeout_s: float = 20.0) -> None:
         assert self._process is not None

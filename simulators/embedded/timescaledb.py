@@ -141,9 +141,9 @@ class Cluster:
         self._sockets.mkdir(exist_ok=True)
         give(self._sockets)
         command: Command = [programs.path("postgres"), "-D", data, "-p", str(self.port), "-k", self._sockets]
+        runfolder.remember(self._folder, command)
         with (self._folder / "server.log").open("ab") as log:
             self._process = start(command, log=log)
-        runfolder.remember(self._folder, self._process.pid)
         self._wait_ready(data)
         if fresh and programs.timescale:
             self._prepare()

@@ -165,6 +165,24 @@ def test_passwords_differ_between_sources_and_brokers(broker: Broker) -> None:
     assert broker.credentials("gw-1") == words[0]
 
 
+def test_names_made_one_right_after_the_other_can_all_sign_in(broker: Broker) -> None:
+    for who in [broker.credentials(f"gw-{number}") for number in range(20)]:
+        with client(who) as source:
+            assert source.connected == 0
+
+
+def test_a_reload_that_the_broker_missed_is_asked_for_again(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broker._process is not None
+    asked: list[int] = []
+    send = broker._process.send_signal
+    monkeypatch.setattr(
+        broker._process, "send_signal", lambda number: (asked.append(number), len(asked) > 1 and send(number))
+    )
+    with client(broker.credentials("gw-late")) as source:
+        assert source.connected == 0
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "+", "#", "gw 1", "x" * 49])
 def test_a_name_that_could_break_the_fence_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="source's name"):

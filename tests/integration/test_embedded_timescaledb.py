@@ -125,6 +125,21 @@ def test_a_killed_runs_server_is_ended_by_the_next_run() -> None:
     assert runfolder.wait_gone([server])
 
 
+def test_only_the_noted_command_is_ended_not_who_merely_names_the_folder() -> None:
+    script = (
+        "from simulators.embedded import runfolder, tree\n"
+        "folder = runfolder.make('spared', tree.cache_folder())\n"
+        "runfolder.remember(folder, ['sleep', folder / 'data'])\n"
+        "print(folder, flush=True)"
+    )
+    owner = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    folder = Path(owner.stdout.strip())
+    with subprocess.Popen([sys.executable, "-c", "input()", folder / "data"], stdin=subprocess.PIPE) as bystander:
+        shutil.rmtree(runfolder.make("next", cache_folder()))
+        assert not folder.exists()
+        assert bystander.poll() is None
+
+
 def test_the_folder_of_another_containers_run_is_left_alone_until_it_is_old(run_folder: Path) -> None:
     foreign = run_folder.with_name("postgres-1-1-1-x_y-z")  # no process here started at tick 1
     foreign.mkdir()
