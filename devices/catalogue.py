@@ -14,10 +14,13 @@ from devices.errors import UnknownCharacteristic
 from devices.gatt import (
     battery,
     blood_pressure,
+    blood_pressure_enhanced,
     body_composition,
     cgm,
+    cgm_operations,
     current_time,
     device_information,
+    generic_health_sensor,
     glucose,
     glucose_record,
     heart_rate,
@@ -33,12 +36,16 @@ from devices.observation import Observation
 from devices.octets import Layout
 from devices.products.declaration import Product
 from devices.products.known import recognise
+from devices.products.xiaomi_scale import AdvertisedComposition, AdvertisedWeight
+from devices.products.xiaomi_scale import observe as observe_advertised
 
 CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     battery.BatteryLevel,
     blood_pressure.BloodPressureFeature,
     blood_pressure.BloodPressureMeasurement,
     blood_pressure.IntermediateCuffPressure,
+    blood_pressure_enhanced.EnhancedBloodPressureMeasurement,
+    blood_pressure_enhanced.EnhancedIntermediateCuffPressure,
     body_composition.BodyCompositionFeature,
     body_composition.BodyCompositionMeasurement,
     cgm.CgmFeature,
@@ -46,6 +53,7 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     cgm.CgmSessionRunTime,
     cgm.CgmSessionStartTime,
     cgm.CgmStatus,
+    cgm_operations.CgmOperation,
     current_time.CurrentTime,
     current_time.DateTimeValue,
     current_time.LocalTimeInformation,
@@ -57,6 +65,8 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     device_information.SerialNumber,
     device_information.SoftwareRevision,
     device_information.SystemId,
+    generic_health_sensor.HealthSensorFeatures,
+    generic_health_sensor.LiveHealthObservations,
     glucose.GlucoseFeature,
     glucose.GlucoseMeasurement,
     glucose.GlucoseMeasurementContext,
@@ -79,11 +89,14 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     user_data.UserIndex,
     weight_scale.WeightMeasurement,
     weight_scale.WeightScaleFeature,
+    AdvertisedComposition,
+    AdvertisedWeight,
 )
 BY_UUID: Final[dict[str, type[Characteristic]]] = {known.uuid: known for known in CHARACTERISTICS}
 
 _OBSERVE: Final[dict[type[Characteristic], Callable[[Any, DeviceFacts, Moment], Observation]]] = {
     blood_pressure.BloodPressureMeasurement: blood_pressure.observe,
+    blood_pressure_enhanced.EnhancedBloodPressureMeasurement: blood_pressure_enhanced.observe,
     body_composition.BodyCompositionMeasurement: body_composition.observe,
     heart_rate.HeartRateMeasurement: heart_rate.observe,
     pulse_oximeter.PlxContinuousMeasurement: pulse_oximeter.observe,
@@ -92,11 +105,14 @@ _OBSERVE: Final[dict[type[Characteristic], Callable[[Any, DeviceFacts, Moment], 
     weight_scale.WeightMeasurement: weight_scale.observe,
 }
 
-_UUID: Final = re.compile(r"(?:0x)?([0-9a-f]{4})|0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb", re.IGNORECASE)
+_UUID: Final = re.compile(r"(?:0x)?((?:adv:)?[0-9a-f]{4})|0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb", re.IGNORECASE)
 
 
 def short_uuid(uuid: str) -> str:
-    """`2A35` for `2a35`, `0x2A35` and the 128-bit form. UnknownCharacteristic: not a UUID of the Bluetooth base."""
+    """`2A35` for `2a35`, `0x2A35` and the 128-bit form; `ADV:181D` is the service data of an advertisement.
+
+    UnknownCharacteristic: not a UUID of the Bluetooth base.
+    """
     found = _UUID.fullmatch(uuid)
     if found is None:
         raise UnknownCharacteristic(f"{uuid[:64]!r} is no 16-bit UUID")
@@ -142,4 +158,6 @@ def observe(
         return (glucose_record.observe(value, source, moment, context, foreign_meals=meals),)
     if isinstance(value, cgm.CgmMeasurement):
         return cgm.observe(value, source, moment, start)
+    if isinstance(value, (AdvertisedComposition, AdvertisedWeight)):
+        return observe_advertised(value, source, moment)
     return ()

@@ -26,7 +26,8 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
 
     manufacturer, models: Device Information strings (0x2A29, 0x2A24), compared without case; a model matches by its
     beginning, because makers append regions and colours.  layouts: the altered layout by characteristic.
-    foreign_meals: meal codes (0x2A34) that mark records which are not glucose.
+    foreign_meals: meal codes (0x2A34) that mark records which are not glucose.  advertised: services whose data in the
+    advertisement is a measurement (`ADV:` and the number, for `devices.catalogue.decode`).
     """
 
     name: str
@@ -35,6 +36,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     layouts: Mapping[str, Layout] = {}
     signatures: tuple[Signature, ...] = ()
     foreign_meals: frozenset[int] = frozenset()
+    advertised: tuple[str, ...] = ()
 
     def layout_for(self, uuid: str, data: bytes) -> Layout | None:
         """The altered layout for this frame. None: the standard's.
