@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from gateway import app as gateway_app
+from gateway import phd as gateway_phd
 from gateway.errors import GatewayError
 from gateway.outbox_file import connect, translated
 from gateway.roster import sheets
@@ -28,6 +29,26 @@ def run() -> None:
     settings = _settings()
     try:
         asyncio.run(gateway_app.run(settings))
+    except* GatewayError as group:
+        _die("; ".join(str(error) for error in group.exceptions))
+
+
+@app.command()
+def phd(
+    *,
+    listen: Annotated[str, typer.Option(help="HOST:PORT for 11073-20601 agents; port 0: a free one.")] = (
+        gateway_phd.DEFAULT
+    ),
+    printed: Annotated[bool, typer.Option("--print", help="Print readings as JSON lines; keep and send none.")] = False,
+    zone: Annotated[str, typer.Option(help="With --print: where device clocks are read.")] = "Asia/Shanghai",
+) -> None:
+    """Accept 11073-20601 agents over TCP, until SIGINT or SIGTERM."""
+    gateway_app.configure_logging()
+    try:
+        if printed:
+            asyncio.run(gateway_phd.run_printed(listen, zone=zone))
+        else:
+            asyncio.run(gateway_phd.run(_settings(), listen))
     except* GatewayError as group:
         _die("; ".join(str(error) for error in group.exceptions))
 

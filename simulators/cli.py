@@ -1,6 +1,7 @@
 """`suifang-simulate`: virtual Bluetooth devices, fleets of kiosks and scenarios, from a seed, with a ground-truth file.
 
     suifang-simulate ble --port 7300 --truth truth.jsonl       for a gateway of your own: RADIO_URL tcp-client:HOST:PORT
+    suifang-simulate agent --connect 127.0.0.1:6024            for `suifang-gateway phd`, or any 20601 manager over TCP
     suifang-simulate fleet --kiosks 20 --rate 200 --seconds 10
     suifang-simulate fleet --broker 127.0.0.1:1883 --credentials kiosks.txt
     suifang-simulate scenario everyday --seconds 30            the demo without a desk and a table
@@ -14,7 +15,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,34 @@ def ble(
     from simulators import broadcast  # noqa: PLC0415 - loads Bumble
 
     _finish(broadcast.run(seed=seed, seconds=seconds, ledger=Ledger(truth), port=port, scenario_name=scenario))
+
+
+@app.command()
+def agent(
+    *,
+    connect: Annotated[str, typer.Option(help="HOST:PORT of an 11073-20601 manager.")] = "127.0.0.1:6024",
+    device: Annotated[list[str] | None, typer.Option(help="Which devices; may be repeated. Default: all.")] = None,
+    seed: Seed = 1,
+    count: Annotated[int, typer.Option(min=0, help="Readings of each device.")] = 3,
+    every: Annotated[float, typer.Option(min=0, help="Seconds between two readings of a device.")] = 1.0,
+    extended: Annotated[bool, typer.Option("--extended", help="Report the configuration instead of its id.")] = False,
+    clock_offset: Annotated[float, typer.Option(help="Seconds that the devices' clocks are ahead.")] = 0.0,
+    truth: Truth = None,
+) -> None:
+    """11073-20601 devices over TCP: cuff, scale, meter, oximeter, thermometer."""
+    from simulators import agent as agents  # noqa: PLC0415 - as above
+
+    names = device or list(agents.KINDS)
+    if unknown := [name for name in names if name not in agents.KINDS]:
+        raise typer.BadParameter(f"no device {unknown[0]!r}; there are: {', '.join(agents.KINDS)}")
+    host, _, port = connect.rpartition(":")
+    if not host or not port.isdecimal():
+        raise typer.BadParameter(f"{connect!r} is not HOST:PORT")
+    run = agents.run(
+        names, host=host.strip("[]"), port=int(port), seed=seed, count=count, every_s=every, ledger=Ledger(truth),
+        extended=extended, offset=timedelta(seconds=clock_offset),
+    )  # fmt: skip
+    _finish(run)
 
 
 @app.command()

@@ -1,0 +1,231 @@
+"""11073-20601 agents over TCP: readings are kept before they are confirmed.
+
+The protocol is `devices.ieee11073.manager`, which knows no sockets; here are the sockets, the clocks and the outbox.
+On TCP the APDUs follow each other without framing of their own; the agent connects and speaks first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final, Protocol
+
+import structlog
+
+from devices.ieee11073.codes import AbortReason
+from devices.ieee11073.manager import Manager
+from devices.ieee11073.outputs import Answered, Became, Keep, Odd, Output
+from devices.ieee11073.remembered import Remembered
+from devices.ieee11073.states import Event, State
+from devices.ieee11073.terms import Terms
+from devices.observation import Observation
+from gateway.errors import BadSetting, GatewayError, OutboxBroken
+
+_log = structlog.get_logger()
+MOST_CONNECTIONS: Final = 128
+SILENCE_S: Final = 30.0
+"""A connection that is not associated may be silent for so long."""
+_GOODBYE_S: Final = 3.5
+"""A little longer than the standard's time for a release."""
+
+
+class Kept(Protocol):
+    """Where readings go. OutboxFull, OutboxBroken: they were not kept, and are not confirmed."""
+
+    def put(self, observations: Sequence[Observation]) -> None:
+        """All of them or none."""
+
+    def odd(self, device: str, characteristic: str, frame: bytes, field: str, reason: str) -> None:
+        """A frame that could not be read."""
+
+
+class PhdListener:
+    """Accepts agents until it is closed. failure: why nothing can be kept any more."""
+
+    def __init__(
+        self, terms: Terms, kept: Kept, clock: Callable[[], datetime], told: Callable[[], None] | None = None
+    ) -> None:
+        self.terms = terms
+        self.kept = kept
+        self.clock = clock
+        self.told = told
+        self.remembered = Remembered()
+        self.connections: set[_Connection] = set()
+        self.failure: OutboxBroken | None = None
+        self.failed = asyncio.Event()
+        self._server: asyncio.Server | None = None
+
+    async def open(self, host: str, port: int) -> tuple[str, int]:
+        """Listen; the address that was bound (port 0 takes a free one). BadSetting: it cannot be bound."""
+        try:
+            self._server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), host, port)
+        except OSError as error:
+            raise BadSetting(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        address = self._server.sockets[0].getsockname()
+        return str(address[0]), int(address[1])
+
+    async def close(self) -> None:
+        """Accept nothing new, release every association in good order, end."""
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.release()
+        ends = [connection.ended.wait() for connection in self.connections]
+        if ends:
+            await asyncio.wait([asyncio.ensure_future(end) for end in ends], timeout=_GOODBYE_S)
+        for connection in list(self.connections):
+            connection.drop()
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    @property
+    def is_open(self) -> bool:
+        """New agents are accepted."""
+        return self._server is not None and self._server.is_serving()
+
+    def fail(self, error: OutboxBroken) -> None:
+        """The disk cannot be trusted any more: whoever runs this has to end."""
+        self.failure = error
+        self.failed.set()
+
+
+class _Connection(asyncio.Protocol):
+    """One agent."""
+
+    def __init__(self, listener: PhdListener) -> None:
+        self._listener = listener
+        self._manager = Manager(listener.terms, listener.remembered)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
+        self._log = _log
+        self.ended = asyncio.Event()
+
+    # -- the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if len(self._listener.connections) >= MOST_CONNECTIONS:
+            _log.warning("too many agents", most=MOST_CONNECTIONS)
+            transport.abort()
+            return
+        self._listener.connections.add(self)
+        self._log = _log.bind(peer=str(transport.get_extra_info("peername")))
+        self._do(self._manager.connected(self._loop.time()))
+        self._await_speech()
+
+    def data_received(self, data: bytes) -> None:
+        self._do(self._manager.receive(data, self._loop.time(), self._listener.clock()))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self in self._listener.connections:
+            self._do(self._manager.disconnected(self._loop.time()))
+        self._listener.connections.discard(self)
+        for timer in (self._timer, self._silence):
+            if timer is not None:
+                timer.cancel()
+        self.ended.set()
+
+    def pause_writing(self) -> None:
+        # an agent that does not read its confirmations is not read either
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # -- wishes
+
+    def release(self) -> None:
+        """End in good order; a connection without an association just ends."""
+        if self._manager.state in {State.UNASSOCIATED, State.DISCONNECTED}:
+            self.drop()
+        else:
+            self._do(self._manager.release(self._loop.time()))
+
+    def drop(self) -> None:
+        """End at once."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _do(self, outputs: list[Output]) -> None:
+        """Commit all readings in one transaction, then send all octets in their order."""
+        if outputs and not self._keep(outputs):
+            self._refuse()
+            return
+        octets = b"".join(output.octets for output in outputs if not isinstance(output, Became | Odd | Answered))
+        if octets and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(octets)
+        for output in outputs:
+            if isinstance(output, Became):
+                self._became(output)
+        self._arm()
+
+    def _keep(self, outputs: list[Output]) -> bool:
+        """False: not kept, so nothing may be confirmed."""
+        listener = self._listener
+        readings = [one for output in outputs if isinstance(output, Keep) for one in output.observations]
+        try:
+            if readings:
+                listener.kept.put(readings)
+            for output in outputs:
+                if isinstance(output, Odd):
+                    self._log.warning("frame cannot be read", field=output.field, reason=output.reason)
+                    listener.kept.odd(self._device, "20601", output.frame, output.field, output.reason)
+        except OutboxBroken as error:
+            listener.fail(error)
+            return False
+        except GatewayError as error:
+            self._log.warning("not kept and not confirmed", why=error.detail)
+            return False
+        if readings and listener.told is not None:
+            listener.told()
+        return True
+
+    def _refuse(self) -> None:
+        """The agent keeps what it has, and comes again."""
+        for output in self._manager.abort(self._loop.time(), AbortReason.BUFFER_OVERFLOW):
+            if not isinstance(output, Became | Odd | Answered) and self._transport is not None:
+                # readings that were held back are not kept either: only what confirms nothing is sent
+                self._transport.write(b"" if isinstance(output, Keep) else output.octets)
+        self.drop()
+
+    @property
+    def _device(self) -> str:
+        about = self._manager.about
+        return "tcp:unknown" if about is None else f"eui64:{about.system_id.hex()}"
+
+    def _became(self, output: Became) -> None:
+        self._log.info("association", state=output.state.value, why=output.why, device=self._device)
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+        if output.state is State.UNASSOCIATED:
+            if output.why == Event.RX_GARBAGE or not self._listener.is_open:
+                # a stream of something else cannot be understood again
+                self.drop()
+            else:
+                self._await_speech()
+
+    def _await_speech(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+        self._silence = self._loop.call_later(SILENCE_S, self.drop)
+
+    def _arm(self) -> None:
+        deadline = self._manager.deadline
+        if self._timer is not None:
+            if deadline == self._timer.when():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None and not self.ended.is_set():
+            self._timer = self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._do(self._manager.tick(self._loop.time()))
