@@ -164,7 +164,7 @@ def decode_observation(content: bytes) -> Observation | Remark:
     """One observation as quarantine keeps it; a `Remark` with index 0 says why it is (still) refused."""
     try:
         return _decode_item(0, msgspec.Raw(content) if b"NaN" not in content else json.loads(content))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Remark(0, "observation", Reason.MALFORMED, _short(str(error)))
 
 
@@ -182,7 +182,7 @@ def decode_receipt(payload: bytes) -> Receipt:
     """Errors: `MalformedMessage`."""
     try:
         return _receipt.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedMessage(str(error), field="receipt") from None
 
 
@@ -197,7 +197,10 @@ def decode(payload: bytes) -> Decoded:
     try:
         message = _message.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _decode_one_by_one(payload)
+        try:
+            return _decode_one_by_one(payload)
+        except RecursionError:
+            raise MalformedMessage("nested too deeply", field="payload") from None
     taken = Decoded(message.message_id, [], [], {})
     accept = taken.observations.append
     for item in enumerate(message.observations):

@@ -119,7 +119,7 @@ class _Service:
 
                     try:
                         await connection.run(work)
-                    except (psycopg.Error, ValueError) as error:
+                    except (psycopg.Error, ValueError, RecursionError) as error:
                         log.warning("a status cannot be kept", topic=delivery.topic, error=type(error).__name__)
                 self._consumer.settle(delivery)
         await connection.close()

@@ -15,6 +15,8 @@ from ingest.quarantine import Refusal
 from ingest.rows import SHAPES, Row, row_of, surely_possible
 
 _IMPLAUSIBLE: Final = int(Fact.IMPLAUSIBLE)
+_LONGEST_TOPIC: Final = 200
+"""More than any topic of the contract has; MQTT allows 65535 octets, an index of PostgreSQL 2704."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def take(topic_text: str, payload: bytes, received_at: datetime, limits: Limits)
     """Never raises for what a stranger sent: what cannot be read becomes a refusal of the message itself (item -1),
     which counts as one observation sent and one refused."""
     digest = message.digest(payload)
+    topic_text = topic_text[:_LONGEST_TOPIC]
     topic: Topic | None = None
     try:
         topic = message.parse_topic(topic_text)

@@ -35,7 +35,7 @@ def understand(topic_text: str, payload: bytes) -> Status | None:
     try:
         topic = parse_topic(topic_text)
         content = msgspec.json.decode(payload, type=dict[str, Any])
-    except (MalformedMessage, msgspec.MsgspecError, UnicodeDecodeError):
+    except (MalformedMessage, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     devices = content.get("devices")
     batteries = {
@@ -43,7 +43,7 @@ def understand(topic_text: str, payload: bytes) -> Status | None:
         for entry in (devices if isinstance(devices, list) else ())
         if isinstance(entry, dict)
         and isinstance(entry.get("device"), str)
-        and isinstance(entry.get("battery"), int)
+        and type(entry.get("battery")) is int  # `true` is no percentage
         and 0 <= entry["battery"] <= 100
     }
     return Status(topic, content, batteries)

@@ -21,6 +21,8 @@ _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _WRONG_STATE: Final = "25"
 """SQLSTATE class 25: a server that became a read-only standby, a transaction that cannot go on."""
+_LIMIT_EXCEEDED: Final = "54"
+"""SQLSTATE class 54, though psycopg counts it as operational: too long for an index, nested too deeply."""
 
 _T = TypeVar("_T")
 
@@ -29,9 +31,10 @@ log = structlog.get_logger(__name__)
 
 def is_about_the_server(error: Exception) -> bool:
     """True: another try may go well (server gone, disk full, schema missing). False: it is about the data."""
+    state = (error.sqlstate or "") if isinstance(error, psycopg.Error) else ""
     if isinstance(error, (psycopg.OperationalError, psycopg.ProgrammingError, psycopg.InterfaceError, IngestError)):
-        return True
-    return isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_WRONG_STATE)
+        return not state.startswith(_LIMIT_EXCEEDED)
+    return state.startswith(_WRONG_STATE)
 
 
 class SteadyConnection:

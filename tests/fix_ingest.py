@@ -98,9 +98,9 @@ class Source:
     def wait_connected(self) -> None:
         assert self._ready.wait(PATIENCE_SECONDS), "the source does not reach the broker"
 
-    def send(self, payload: bytes, leaf: Leaf = Leaf.OBSERVATIONS) -> None:
+    def send(self, payload: bytes, leaf: Leaf = Leaf.OBSERVATIONS, *, site: str = SITE) -> None:
         """Publish at QoS 1; returns when the broker has it."""
-        sent = self._client.publish(str(Topic(SITE, self.name, leaf)), payload, qos=1)
+        sent = self._client.publish(str(Topic(site, self.name, leaf)), payload, qos=1)
         sent.wait_for_publish(PATIENCE_SECONDS)
         assert sent.is_published(), "the broker does not take the message"
 

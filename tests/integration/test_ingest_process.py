@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -74,8 +75,10 @@ def test_a_status_is_kept_with_its_source(
 def test_a_status_the_database_cannot_keep_stops_nothing(
     ingest_process: IngestProcess, source: Source, migrated_database_url: str
 ) -> None:
-    for unkeepable in (b'{"a": "\\ud800"}', b'{"a": 1e400}', b'{"a": "\\u0000"}', b"no json", b"[]"):
+    deep = b'{"a": ' + b"[" * 20_000 + b"]" * 20_000 + b"}"
+    for unkeepable in (b'{"a": "\\ud800"}', b'{"a": 1e400}', b'{"a": "\\u0000"}', b"no json", b"[]", deep):
         source.send(unkeepable, Leaf.STATUS)
+    source.send(b'{"devices": [{"device": "ble:cuff-1", "battery": true}]}', Leaf.STATUS)
     source.send(b'{"state": "online"}', Leaf.STATUS)
     query = "SELECT status->>'state' FROM telemetry.source WHERE status ? 'state'"
     wait_until(lambda: ask(migrated_database_url, query) == [("online",)], "the good status")
@@ -98,6 +101,16 @@ def test_a_message_the_database_cannot_store_is_quarantined_and_the_others_are_s
     assert all(receipt.stored == 1 for receipt in receipts.values())
     assert ask(migrated_database_url, COUNT) == [(5,)]
     assert ask(migrated_database_url, "SELECT message_id, item FROM telemetry.quarantine") == [("m-13", -1)]
+
+
+def test_a_topic_longer_than_an_index_takes_holds_back_nobody(
+    ingest_process: IngestProcess, source: Source, migrated_database_url: str
+) -> None:
+    source.send(b"no message", site=secrets.token_hex(4000))
+    source.send(message(pressure(1)))
+    assert source.receipt().stored == 1
+    query = "SELECT reason, length(topic) FROM telemetry.quarantine"
+    wait_until(lambda: ask(migrated_database_url, query) == [("malformed", 200)], "the message in quarantine")
 
 
 def test_killed_between_delivery_and_commit_it_stores_exactly_once_after_a_restart(
