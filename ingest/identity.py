@@ -57,10 +57,12 @@ async def decide(conn: AsyncConnection, rows: Sequence[Row], device_ids: Sequenc
     known_odd = {device_id for (device_id,) in await cursor.fetchall()}
     if not known_odd and not odd_devices:
         return identities
+    # of a device with an odd stamp the ordinary ones too: the same record may stand in this batch under both
+    watched = known_odd | odd_devices
     suspects = [
         ordinal
         for ordinal, (row, device_id) in enumerate(zip(rows, device_ids, strict=True))
-        if row.stamp is not None and (device_id in known_odd or (device_id in odd_devices and is_odd(row)))
+        if device_id in watched and row.stamp is not None
     ]
     if suspects:
         await _consult_ledger(conn, rows, device_ids, suspects, identities)
@@ -85,15 +87,19 @@ async def _consult_ledger(
         },
     )
     known = {ordinal: microseconds(identity_at) for ordinal, identity_at in await cursor.fetchall()}
+    placed: dict[tuple[int, int | None, int, int], int] = {}
     fresh: dict[tuple[int, int | None, int, int], int] = {}
     for ordinal in suspects:
         row = rows[ordinal]
         if ordinal in known:
             identities[ordinal] = known[ordinal]
-        elif (key := (device_ids[ordinal], row.stamp, row.kind, row.record_no)) in fresh:
-            identities[ordinal] = fresh[key]
-        elif is_odd(row):
-            identities[ordinal] = fresh[key] = row.measured
+            continue
+        key = (device_ids[ordinal], row.stamp, row.kind, row.record_no)
+        if key not in placed:
+            placed[key] = row.measured if is_odd(row) else identities[ordinal]
+            if is_odd(row):
+                fresh[key] = row.measured
+        identities[ordinal] = placed[key]
     if not fresh:
         return
     devices, stamps, kinds, records = zip(*fresh, strict=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import AsyncConnection
@@ -149,6 +150,17 @@ async def test_a_repeat_on_the_other_side_of_the_threshold_is_found(telemetry: A
     assert await stored_of(telemetry, off_by(0.9), off_by(0.9, -0.5), off_by(0.9, 0.2)) == [(1, 0), (0, 1), (0, 1)]
     odd_first = [msgspec.structs.replace(o, device="ble:b") for o in (off_by(1.1), off_by(1.1, 0.5))]
     assert await stored_of(telemetry, *odd_first) == [(1, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["ordinary first", "odd first"])
+async def test_both_sides_of_the_threshold_in_one_transaction_are_one_record(
+    telemetry: AsyncConnection, order: int
+) -> None:
+    deliveries = [off_by(0.9), off_by(0.9, -0.5), off_by(0.9, 0.2)][::order]
+    intakes = [taken(message(one)) for one in deliveries]
+    outcome = await commit.store_with_retry(telemetry, Directory(), intakes, now=datetime.now(UTC))
+    assert (outcome.stored, outcome.duplicate) == (1, 2)
+    assert await stored_of(telemetry, *deliveries) == [(0, 1)] * 3
 
 
 async def test_after_the_clock_was_set_right_its_old_records_are_still_found(telemetry: AsyncConnection) -> None:
