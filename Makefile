@@ -3,12 +3,13 @@
 ARGS ?=
 bin := .venv/bin
 
-.PHONY: help setup demo test bench lint
+.PHONY: help setup demo test bench fuzz lint
 
 help:
 	@echo 'make demo    the whole chain with simulated residents and devices; prints where to look'
 	@echo 'make test    all tests, with a real database, broker and (as root, or if installed) browser'
 	@echo 'make bench   the benchmarks, one JSON line each; make bench ARGS=ingest for one'
+	@echo 'make fuzz    arbitrary input into every codec; make fuzz ARGS="--cases 100000 --seconds 60" for less'
 	@echo 'make lint    style, types and the rooms'"'"' contracts'
 	@echo 'make setup   only what the others need: uv, .venv, the web assets'
 	@echo 'ARGS="…" is handed to the command.'
@@ -27,6 +28,9 @@ test: .venv/.stamp
 
 bench: .venv/.stamp
 	@$(bin)/python -m tests.benchmarks $(ARGS)
+
+fuzz: .venv/.stamp
+	@$(bin)/python -m tests.fuzz $(ARGS)
 
 lint: .venv/.stamp
 	$(bin)/ruff check

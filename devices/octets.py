@@ -133,6 +133,10 @@ def _naming(fields: Sequence[Field], constants: Mapping[str, Any]) -> Callable[.
     return named
 
 
+MOST_PLANS: Final = 512
+"""Combinations of flags that a layout remembers: a device has few, and a stranger's octets may have thousands."""
+
+
 class Layout:
     """The fields of one characteristic. `flags` is the `struct` letter of the flags, empty where there are none."""
 
@@ -159,6 +163,8 @@ class Layout:
     def _plan(self, known: int) -> _Plan:
         plan = self._plans.get(known)
         if plan is None:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
             fields = tuple(f for f in self.fields if known & f.when == f.when and not known & f.unless)
             packed = struct.Struct("<" + "".join(field.codec.letter for field in fields))
             chosen = {choice.name: choice.set if known & choice.mask else choice.clear for choice in self.choices}

@@ -34,13 +34,10 @@ def observations_in(resources: Iterable[Resource], devices: Mapping[str, str] | 
     """
     records: dict[str, list[Resource]] = {}
     for number, resource in enumerate(resources):
-        if resource.get("resourceType") != "Observation" or code_in(resource.get("code"), MDC) in _CLOCKS:
-            continue
-        record = record_in(resource)
-        # a device without a clock and without numbers has only the time of measurement to tell records apart
-        key = f"{record}|{resource.get('effectiveDateTime')}" if record is not None else str(number)
-        records.setdefault(key, []).append(resource)
-    return tuple(_observation(group, devices or {}) for group in records.values())
+        key = _record_of(resource, number)
+        if key is not None:
+            records.setdefault(key, []).append(resource)
+    return tuple(_read(group, devices or {}) for group in records.values())
 
 
 def phd_devices(resources: Iterable[Resource]) -> dict[str, str]:
@@ -52,6 +49,26 @@ def phd_devices(resources: Iterable[Resource]) -> dict[str, str]:
             if name is not None:
                 found[f"Device/{resource['id']}"] = name
     return found
+
+
+def _record_of(resource: Resource, number: int) -> str | None:
+    """What brings the resources of one record together. None: no Observation, or a coincident time stamp."""
+    try:
+        if resource.get("resourceType") != "Observation" or code_in(resource.get("code"), MDC) in _CLOCKS:
+            return None
+        record = record_in(resource)
+    except (AttributeError, TypeError) as error:
+        raise BadValue(str(error), field="Observation") from error
+    # a device without a clock and without numbers has only the time of measurement to tell records apart
+    return f"{record}|{resource.get('effectiveDateTime')}" if record is not None else str(number)
+
+
+def _read(group: list[Resource], devices: Mapping[str, str]) -> Observation:
+    try:
+        return _observation(group, devices)
+    except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
+        # a list where a stranger should have written an object, or a number that is none
+        raise BadValue(str(error), field="Observation") from error
 
 
 def _observation(group: list[Resource], devices: Mapping[str, str]) -> Observation:
