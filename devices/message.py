@@ -155,6 +155,13 @@ def encode(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
+def encode_kept(message_id: str, sent_at: datetime, observations: Sequence[bytes]) -> bytes:
+    """A message of observations that are UTF-8 JSON already, word for word: none is looked at again, so one that this
+    program no longer understands is refused by the receiver alone, and not by its sender with all the others."""
+    raw = [msgspec.Raw(observation) for observation in observations]
+    return _encoder.encode(_Envelope(message_id=message_id, sent_at=sent_at, observations=raw))
+
+
 def encode_observation(observation: Observation) -> bytes:
     """UTF-8 JSON of one observation, as it is kept in quarantine."""
     return _encoder.encode(observation)

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-from devices.message import Message, Receipt, digest, encode
+from devices.message import MOST_BYTES, Receipt, digest, encode_kept
 from devices.observation import Observation
 from gateway.errors import OutboxBroken, OutboxBusy, OutboxFull
 from gateway.outbox_file import connect, translated
@@ -28,6 +28,9 @@ from gateway.receipts import Refused, Settlement, judge
 
 MOST_ODDITIES: Final = 10_000
 """Unreadable frames kept; a broken device must not fill the disk. The oldest go first."""
+
+_ENVELOPE_OCTETS: Final = 1024
+"""More than a message has around its observations."""
 
 TRIES_A_FULL_DISK_AFTER: Final = timedelta(seconds=30)
 
@@ -253,25 +256,28 @@ class Outbox:
 
     def _group(self, now: datetime) -> tuple[int, str, str] | None:
         """Make a message of the oldest observations without one."""
-        rows = self._all(
-            "SELECT id FROM observation WHERE message IS NULL ORDER BY id LIMIT ?",
-            self._most_together,
-        )
+        rows: list[tuple[int]] = []
+        octets = 0
+        for number, length in self._all(
+            "SELECT id, length(body) FROM observation WHERE message IS NULL ORDER BY id LIMIT ?", self._most_together
+        ):
+            octets += length + 1
+            if rows and octets > MOST_BYTES - _ENVELOPE_OCTETS:
+                break
+            rows.append((number,))
         if not rows:
             return None
         message_id, made_at = self._ids(), now.astimezone(UTC).isoformat()
         with self._transaction() as database:
             cursor = database.execute("INSERT INTO message (message_id, made_at) VALUES (?, ?)", (message_id, made_at))
-            number = cursor.lastrowid
-            assert number is not None
-            database.executemany("UPDATE observation SET message = ? WHERE id = ?", [(number, row[0]) for row in rows])
-        return number, message_id, made_at
+            message = cursor.lastrowid
+            assert message is not None
+            database.executemany("UPDATE observation SET message = ? WHERE id = ?", [(message, row[0]) for row in rows])
+        return message, message_id, made_at
 
     def _payload(self, number: int, message_id: str, made_at: str) -> tuple[bytes, int]:
-        rows = self._all("SELECT body FROM observation WHERE message = ? ORDER BY id", number)
-        observations = [msgspec.json.decode(row[0], type=Observation) for row in rows]
-        message = Message(message_id=message_id, sent_at=datetime.fromisoformat(made_at), observations=observations)
-        return encode(message), len(observations)
+        bodies = [row[0] for row in self._all("SELECT body FROM observation WHERE message = ? ORDER BY id", number)]
+        return encode_kept(message_id, datetime.fromisoformat(made_at), bodies), len(bodies)
 
     def _refusal(self, message_id: str, refused: Refused, body: bytes) -> tuple[Any, ...]:
         return (message_id, *refused, body, self._clock().isoformat())

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     most_together: Annotated[int, Field(ge=1, le=1000)] = 100
     zone: str = "Asia/Shanghai"
     simulated: bool = False
-    session: str | None = None
+    session: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")] | None = None
 
     broker_host: str = "127.0.0.1"
     broker_port: Annotated[int, Field(ge=1, le=65535)] = 1883

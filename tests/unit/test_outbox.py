@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices.message import MOST_BYTES, Reason, Receipt, Remark, decode, digest
 from devices.nomenclature import BLOOD_PRESSURE
-from devices.observation import Observation
+from devices.observation import FACT_NAMES, Observation
 from gateway.errors import OutboxBroken, OutboxBusy, OutboxFull
 from gateway.outbox import Mark, Outbox, Parcel
 from gateway.outbox_file import connect
@@ -84,6 +85,25 @@ def test_a_message_holds_at_most_a_hundred_and_keeps_the_order(outbox: Outbox) -
     assert [parcel.size for parcel in parcels] == [100, 100, 30]
     assert contents(parcels) == [reading(n) for n in range(230)]
     assert max(len(parcel.payload) for parcel in parcels) < MOST_BYTES
+
+
+def test_a_reading_that_the_contract_refuses_holds_back_no_other(outbox: Outbox) -> None:
+    odd = msgspec.structs.replace(reading(2), session="two words")
+    outbox.put([reading(1), odd, reading(3)])
+    (parcel,) = outbox.due(NOW, 9)
+    decoded = decode(parcel.payload)
+    assert [observation for _, observation in decoded.observations] == [reading(1), reading(3)]
+    assert [(remark.index, remark.field) for remark in decoded.refused] == [(1, "session")]
+
+
+def test_a_message_is_never_larger_than_the_receiver_takes(path: Path) -> None:
+    long = msgspec.structs.replace(reading(1), facts=tuple(FACT_NAMES) * 2)
+    with opened(path, most_together=1000) as outbox:
+        outbox.put([long] * 1000)
+        parcels = outbox.due(NOW, 9)
+        assert [len(parcel.payload) <= MOST_BYTES for parcel in parcels] == [True] * len(parcels)
+        assert len(parcels) > 1
+        assert sum(parcel.size for parcel in parcels) == 1000
 
 
 def test_a_message_in_flight_is_not_due_until_its_time_and_then_it_is_the_same_octets(outbox: Outbox) -> None:
