@@ -14,6 +14,7 @@ import psycopg
 import structlog
 import yoyo
 from psycopg import AsyncConnection, sql
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
@@ -29,6 +30,14 @@ MIGRATION_TABLE: Final = "migration"
 
 _MIGRATE_LOCK: Final = 0x5F1D_0001
 """Advisory lock key: two processes that migrate at once take turns, and a killed one leaves nothing behind."""
+
+_SILENCE: Final = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""A server behind a cut cable is given up after a minute (libpq's own default: two hours), and asked again."""
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
@@ -103,21 +112,41 @@ def sync_kinds(conn: psycopg.Connection[TupleRow]) -> None:
 
 
 async def open_pool(url: str, *, min_size: int = 1, max_size: int = 4) -> AsyncConnectionPool:
-    """A pool, open, whose first connections are made in the background; the caller closes it."""
-    pool = AsyncConnectionPool(url, min_size=min_size, max_size=max_size, open=False, kwargs={"autocommit": False})
+    """A pool, open, whose first connections are made in the background; the caller closes it. Times come in UTC."""
+    pool = AsyncConnectionPool(
+        _patient_to_a_point(url),
+        min_size=min_size,
+        max_size=max_size,
+        open=False,
+        kwargs={"autocommit": False},
+        configure=_speak_utc,
+    )
     await pool.open(wait=False)
     return pool
 
 
 async def connect(url: str) -> AsyncConnection:
-    """One connection for a writer: autocommit, so that each batch says where its transaction begins.
+    """One connection for a writer: autocommit, so that each batch says where its transaction begins. Times come in
+    UTC, whatever the server's own zone is.
 
     Errors: `DatabaseUnavailable` with the driver's line.
     """
     try:
-        return await AsyncConnection.connect(url, autocommit=True, connect_timeout=5)
+        conn = await AsyncConnection.connect(_patient_to_a_point(url), autocommit=True, connect_timeout=5)
+        await _speak_utc(conn)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(" ".join(str(error).split())) from None
+    return conn
+
+
+def _patient_to_a_point(url: str) -> str:
+    return make_conninfo(url, **_SILENCE)
+
+
+async def _speak_utc(conn: AsyncConnection) -> None:
+    await conn.execute("SET TIME ZONE 'UTC'")
+    if not conn.autocommit:
+        await conn.commit()
 
 
 async def wait_for_database(url: str, *, attempts: int | None = None) -> AsyncConnection:

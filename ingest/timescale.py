@@ -91,5 +91,7 @@ async def apply_retention(conn: AsyncConnection, *, keep: timedelta, now: dateti
         await conn.execute(statement.format(sql.Identifier(row[0])), (before,))
     else:
         await conn.execute(QUERIES["delete_observations"], (before,))
+    # a chunk goes when its last day is past, so its first day's record may still be there: keep its ledger row too
+    await conn.execute(QUERIES["delete_odd_identities"], (before - CHUNK,))
     await conn.execute(QUERIES["delete_judged_batches"], (now - KEEP_JUDGED_BATCHES,))
     return Retained.ROWS_DELETED if row is None else Retained.CHUNKS_DROPPED

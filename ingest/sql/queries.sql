@@ -22,6 +22,9 @@ WHERE e.extname = 'timescaledb';
 -- name: delete_observations
 DELETE FROM telemetry.observation WHERE identity_at < %s;
 
+-- name: delete_odd_identities
+DELETE FROM telemetry.odd_identity WHERE identity_at < %s;
+
 -- name: delete_judged_batches
 DELETE FROM telemetry.batch WHERE judged_at < %s;
 

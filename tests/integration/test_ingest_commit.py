@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from devices.message import Reason
 from devices.nomenclature import BODY_COMPOSITION, KINDS
 from devices.observation import Absent, Context, Fact, Meal, Posture, Site
-from ingest import assignments, commit, intake, observations, quarantine, reconcile, replay
+from ingest import assignments, commit, database, intake, observations, quarantine, reconcile, replay
 from ingest.commit import Stored, UnknownDevices
 from ingest.directory import Directory
 from tests.fix_ingest import AN_HOUR_AGO, message, pressure, taken
@@ -122,6 +122,24 @@ async def test_a_reading_from_the_future_waits_in_quarantine_and_can_be_replayed
     assert await quarantine.listing(telemetry) == []
     (line,) = await reconcile.reconcile(telemetry)
     assert (line.sent, line.stored, line.refused, line.balanced) == (2, 2, 0, True)
+
+
+async def test_a_replay_finds_its_day_in_the_books_whatever_zone_the_server_is_in(
+    telemetry: AsyncConnection, migrated_database_url: str
+) -> None:
+    evening = datetime(2026, 1, 9, 20, 0, tzinfo=UTC)  # the tenth in China
+    refused = message(pressure(1, at=evening + timedelta(hours=2)))
+    one = intake.take("suifang/v1/north/gw-1/observations", refused, evening, intake.Limits())
+    await commit.store_with_retry(telemetry, Directory(), [one], now=evening)
+    await telemetry.execute(f"ALTER DATABASE {telemetry.info.dbname} SET timezone TO 'Asia/Shanghai'")
+    elsewhere = await database.connect(migrated_database_url)
+    (kept,) = await quarantine.listing(elsewhere)
+    wider = intake.Limits(future=timedelta(hours=3))
+    outcome = await replay.replay(elsewhere, Directory(), kept, limits=wider, now=now())
+    (line,) = await reconcile.reconcile(elsewhere)
+    await elsewhere.close()
+    assert outcome is replay.Replayed.STORED
+    assert (line.day.day, line.stored, line.refused) == (9, 1, 0)
 
 
 async def test_an_impossible_value_is_stored_flagged_and_noticed(telemetry: AsyncConnection) -> None:

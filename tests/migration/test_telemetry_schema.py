@@ -161,10 +161,15 @@ async def test_retention_lets_old_observations_go_and_keeps_the_rest(
     ways = set()
     for url in (migrated_database_url, bare_database_urls[0]):
         conn = await database.connect(url)
-        old, new = pressure(1, at=AN_HOUR_AGO - timedelta(days=100)), pressure(2)
+        century = timedelta(days=36_525)
+        old, new = (
+            pressure(number, at=at, device_at=(at - century).replace(tzinfo=None))
+            for number, at in ((1, AN_HOUR_AGO - timedelta(days=100)), (2, AN_HOUR_AGO))
+        )
         await commit.store_with_retry(conn, Directory(), [taken(message(old, new))], now=datetime.now(UTC))
         async with conn.transaction():
             ways.add(await timescale.apply_retention(conn, keep=timedelta(days=50), now=datetime.now(UTC)))
         assert ask(url, "SELECT record_no FROM telemetry.observation") == [(2,)]
+        assert ask(url, "SELECT record_no FROM telemetry.odd_identity") == [(2,)]
         await conn.close()
     assert timescale.Retained.ROWS_DELETED in ways
