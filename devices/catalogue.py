@@ -134,7 +134,8 @@ def decode(uuid: str, data: bytes, product: Product | None = None) -> Characteri
     known = BY_UUID.get(uuid) or BY_UUID.get(short_uuid(uuid))
     if known is None:
         raise UnknownCharacteristic(f"no codec for {short_uuid(uuid)}")
-    return known.decode(data, layout_of(known.uuid, data, product))
+    deviation = product or recognise(known.uuid, data)
+    return known.decode(data, None if deviation is None else deviation.layout_for(known.uuid, data))
 
 
 def observe(

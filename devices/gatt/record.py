@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, TypeAlias
 from devices.clock import CorrectedTime
 from devices.medfloat import Medfloat
 from devices.observation import Absent, Context, Fact, Observation, fact_names
-from devices.plausibility import implausible
+from devices.plausibility import PLAUSIBLE
 
 UNKNOWN_USER: Final = 0xFF
 _REASONS: Final = tuple(str(absent.name).lower().replace("_", "-") for absent in Absent)
@@ -90,7 +90,7 @@ def observe(
         else:
             numbers.append(value)
     bits = facts | time.facts | int(source.facts)
-    if implausible(kind, numbers, unit):
+    if not PLAUSIBLE[kind, unit](*numbers):
         bits |= _IMPLAUSIBLE
     if trailing:
         bits |= _TRAILING_BYTES
