@@ -152,7 +152,6 @@ class Layout:
         for choice in choices:
             self._chosen |= choice.mask
         self._known |= self._chosen
-        self._reserved = ~self._known
         self._plans: dict[int, _Plan] = {}
 
     def altered(self, **changes: Mapping[str, Any]) -> Layout:
@@ -182,13 +181,14 @@ class Layout:
         if len(data) < head:
             raise Truncated(f"{len(data)} of {head} octets", field="flags")
         flags = data[0] if head == 1 else int.from_bytes(data[:head], "little")
-        plan = self._plans.get(flags & self._known) or self._plan(flags & self._known)
+        known = flags & self._known
+        plan = self._plans.get(known) or self._plan(known)
         size, unpack_from, named, _, _ = plan
         if len(data) < size:
             raise self._truncated(plan, len(data))
         found = named(*unpack_from(data, head))
-        if flags & self._reserved:
-            found["reserved"] = flags & self._reserved
+        if flags != known:
+            found["reserved"] = flags & ~known
         if len(data) > size:
             found["trailing"] = bytes(data[size:])
         return found

@@ -14,6 +14,7 @@ from devices.plausibility import PLAUSIBLE
 UNKNOWN_USER: Final = 0xFF
 _REASONS: Final = tuple(str(absent.name).lower().replace("_", "-") for absent in Absent)
 # plain integers: an IntFlag makes a new member for each `|`, which costs more than the decoding
+_NO_FACTS: Final = Fact(0)
 _IMPLAUSIBLE: Final = Fact.IMPLAUSIBLE.value
 _TRAILING_BYTES: Final = Fact.TRAILING_BYTES.value
 _BEYOND: Final[dict[str, int]] = {
@@ -31,7 +32,7 @@ class DeviceFacts(NamedTuple):
 
     device: str
     session: str | None = None
-    facts: Fact = Fact(0)
+    facts: Fact = _NO_FACTS
 
 
 Value: TypeAlias = Medfloat | float | Absent | None
@@ -89,7 +90,9 @@ def observe(
             numbers.append(None)
         else:
             numbers.append(value)
-    bits = facts | time.facts | int(source.facts)
+    bits = facts | time.facts
+    if source.facts is not _NO_FACTS:
+        bits |= int(source.facts)
     if not PLAUSIBLE[kind, unit](*numbers):
         bits |= _IMPLAUSIBLE
     if trailing:
