@@ -16,8 +16,6 @@ from devices.ieee11073.mder import Reader, untext
 from devices.ieee11073.times import absolute, base_offset
 from devices.medfloat import Medfloat, decode_float, decode_sfloat
 
-_SFLOATS: Final = struct.Struct(">HHHHH")
-
 
 class Type(NamedTuple):
     """TYPE: a term of a partition of the nomenclature."""
@@ -93,10 +91,6 @@ def _text(raw: bytes) -> str:
 
 
 def _sfloats(raw: bytes) -> tuple[Medfloat, ...]:
-    if len(raw) == 10 and raw[:4] == b"\0\3\0\6":
-        # systolic, diastolic and mean: the compound that matters
-        _, _, first, second, third = _SFLOATS.unpack(raw)
-        return decode_sfloat(first), decode_sfloat(second), decode_sfloat(third)
     return _list(2, lambda reader: decode_sfloat(reader.u16("value")))(raw)
 
 
@@ -274,6 +268,32 @@ READ: Final[dict[int, Read]] = {
     Attr.TIME_END_SEG_BO: base_offset,
 }
 """The attributes that can be read; others stay octets."""
+
+
+class _Words(dict[bytes, Medfloat]):
+    """SFLOATs by their two octets: at most 65536."""
+
+    def __missing__(self, raw: bytes) -> Medfloat:
+        found = self[raw] = decode_sfloat(int.from_bytes(raw))
+        return found
+
+
+def _three(raw: bytes) -> tuple[Medfloat, ...]:
+    """A compound of three: systolic, diastolic and mean, of a known size."""
+    if raw[:4] != b"\0\3\0\6":
+        return _sfloats(raw)
+    words = _WORDS
+    return words[raw[4:6]], words[raw[6:8]], words[raw[8:]]
+
+
+_WORDS: Final = _Words()
+READ_FIXED: Final[dict[tuple[int, int], Read]] = {
+    (Attr.NU_VAL_OBS_BASIC.value, 2): _WORDS.__getitem__,
+    (Attr.NU_CMPD_VAL_OBS_BASIC.value, 10): _three,
+    (Attr.NU_VAL_OBS_SIMP.value, 4): lambda raw: decode_float(int.from_bytes(raw)),
+    (Attr.MSMT_STAT.value, 2): int.from_bytes,
+}
+"""Attributes of a size that is known to be right, as the maps of nearly all reports name them."""
 
 
 def value_of(attribute: int, raw: bytes) -> Any:

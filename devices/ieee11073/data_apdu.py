@@ -23,7 +23,7 @@ _ACTION: Final = struct.Struct(">HHH")
 _PAIR: Final = struct.Struct(">HH")
 
 
-class EventReport(msgspec.Struct, frozen=True):
+class EventReport(msgspec.Struct, frozen=True, gc=False):
     """roiv-cmip-event-report, confirmed or not. time: RelativeTime of the agent (125 µs), `NO_TIME`: it has none."""
 
     invoke_id: int

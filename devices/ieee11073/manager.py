@@ -183,6 +183,10 @@ class Manager:
         except DeviceError as error:
             self._unreadable(frame, error, now, found)
             return
+        if type(message) is EventReport and self.state is State.OPERATING:
+            # row 8.21, by far the most frequent
+            self._report(message, frame, now, received_at, found)
+            return
         simple = _SIMPLE.get(type(message))
         if simple is not None:
             self._enter(simple, now, found)
@@ -260,17 +264,23 @@ class Manager:
             return
         if row.do is Do.KEEP:
             assert isinstance(message, EventReport)
-            asks = self._asking.under_way
-            heard, questions = self._reports.heard(
-                message, frame, now, received_at, clock_is_asked=isinstance(asks, Get) and not asks.handle
-            )
-            found.extend(heard)
-            self._put(questions, now, found)
+            self._report(message, frame, now, received_at, found)
         elif row.do is Do.JUDGE_CONFIG:
             assert isinstance(message, EventReport)
             self._configuration(message, frame, now, found)
         elif isinstance(message, EventReport | Get | Set | Action):
             found.extend(refusals.of_question(message, row))
+
+    def _report(
+        self, message: EventReport, frame: bytes, now: float, received_at: datetime, found: list[Output]
+    ) -> None:
+        asks = self._asking.under_way
+        heard, questions = self._reports.heard(
+            message, frame, now, received_at, clock_is_asked=isinstance(asks, Get) and not asks.handle
+        )
+        found.extend(heard)
+        if questions:
+            self._put(questions, now, found)
 
     def _configuration(self, message: EventReport, frame: bytes, now: float, found: list[Output]) -> None:
         try:

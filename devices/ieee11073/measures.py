@@ -5,12 +5,13 @@ Sources: ISO/IEEE 11073-10101 (terms), 11073-10408 (a thermometer's term names t
 
 from __future__ import annotations
 
+import functools
 from typing import Final, NamedTuple
 
 from devices.medfloat import Medfloat
 from devices.nomenclature import BODY_TEMPERATURE, BY_CODE, KINDS
 from devices.observation import Site
-from devices.units import BY_TERM, BY_UCUM
+from devices.units import BY_TERM, BY_UCUM, UNITS
 
 _SCADA: Final = 2 << 16
 
@@ -57,10 +58,12 @@ _POWERS: Final = {
     (1298, "m"): -3,
 }
 """Units that differ by a power of ten: the point moves and nothing is rounded. (term, UCUM) to places."""
+_SAME: Final = frozenset((unit.term, unit.ucum) for unit in UNITS)
 MODALITIES: Final = frozenset({(2, 19508), (2, 19512)})
 """Fast and slow responding pulse oximetry; without either, and with spot check, it is the reading itself."""
 
 
+@functools.lru_cache(maxsize=1024)
 def row_of(kind: int, unit: int | None) -> str | None:
     """The unit of the kind's first value for a leading value in this unit. None: the kind is not said in it."""
     known = BY_TERM.get(unit or 0)
@@ -72,6 +75,7 @@ def row_of(kind: int, unit: int | None) -> str | None:
     return None
 
 
+@functools.cache
 def default_row(kind: int) -> str:
     """The unit of the kind's first value where that was not sent."""
     return next(iter(BY_CODE[kind].units))
@@ -79,9 +83,9 @@ def default_row(kind: int) -> str:
 
 def converted(number: Medfloat, term: int | None, ucum: str) -> Medfloat | float | None:
     """The value in this unit. None: its own unit is unknown, or of another dimension."""
-    unit = BY_TERM.get(term or 0)
-    if unit is not None and unit.ucum == ucum:
+    if (term, ucum) in _SAME:
         return number
+    unit = BY_TERM.get(term or 0)
     places = _POWERS.get((term or 0, ucum))
     if places is not None:
         return number.shifted(places)

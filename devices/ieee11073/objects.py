@@ -7,14 +7,15 @@ Source: ISO/IEEE 11073-20601, clause 6.3 (domain information model: metrics, PM-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from devices.errors import BadValue, Truncated
 from devices.ieee11073.attribute import Attribute, Mapped
-from devices.ieee11073.attribute_values import READ, Type, values_of
+from devices.ieee11073.attribute_values import READ, READ_FIXED, Type, values_of
 from devices.ieee11073.codes import PERSON_UNKNOWN, Attr, ObjectClass
 from devices.ieee11073.events import ConfigObject, ConfigReport
 from devices.ieee11073.scan_report import FixedObs, Obs, Person, ScanReport, VarObs
@@ -70,7 +71,7 @@ class PmStore(msgspec.Struct, frozen=True, kw_only=True):
 Device = Metric | Scanner | PmStore
 
 
-class Measured(NamedTuple):
+class Measured(msgspec.Struct, frozen=True, gc=False):
     """What was said about one object. values: attribute id to value.  trailing: octets after those its map names."""
 
     metric: Metric
@@ -78,7 +79,7 @@ class Measured(NamedTuple):
     trailing: bytes = b""
 
 
-class Reported(NamedTuple):
+class Reported(msgspec.Struct, frozen=True, gc=False):
     """What was said about one person. person: None where the report does not say who.  unknown: observations of
     handles that the configuration does not have."""
 
@@ -146,17 +147,20 @@ class Configuration(msgspec.Struct, frozen=True):
         unknown: list[Obs] = []
         objects = self.objects
         for obs in person.observations:
-            if isinstance(obs, bytes):
+            if type(obs) is FixedObs:
+                metric = objects.get(obs.handle)
+                if type(metric) is Metric:
+                    found.append(read_fixed_values(metric, obs.data))
+                else:
+                    unknown.append(obs)
+            elif isinstance(obs, VarObs):
+                metric = objects.get(obs.handle)
+                if isinstance(metric, Metric):
+                    found.append(self._var(metric, obs))
+                else:
+                    unknown.append(obs)
+            elif isinstance(obs, bytes):
                 found.extend(self._grouped(obs, scanner))
-                continue
-            metric = objects.get(obs.handle)
-            if not isinstance(metric, Metric):
-                unknown.append(obs)
-            elif isinstance(obs, FixedObs):
-                values, at = read_mapped(metric.value_map, obs.data, 0)
-                found.append(Measured(metric, values, obs.data[at:]))
-            else:
-                found.append(self._var(metric, obs))
         identity = None if person.id == PERSON_UNKNOWN else person.id
         return Reported(identity, tuple(found), tuple(unknown))
 
@@ -178,6 +182,36 @@ class Configuration(msgspec.Struct, frozen=True):
         if at != len(data):
             raise BadValue(f"{len(data) - at} octets after the last value", field="obs-scan-grouped")
         return found
+
+
+class _Plan(NamedTuple):
+    """A map as it is read: attribute, from, to, how."""
+
+    size: int
+    rows: tuple[tuple[int, int, int, Callable[[bytes], Any]], ...]
+
+
+@functools.lru_cache(maxsize=256)
+def _plan(rows: tuple[Mapped, ...]) -> _Plan:
+    at, found = 0, []
+    for attribute, size in rows:
+        found.append((attribute, at, at + size, READ_FIXED.get((attribute, size)) or READ.get(attribute) or bytes))
+        at += size
+    return _Plan(at, tuple(found))
+
+
+def read_fixed_values(metric: Metric, data: bytes) -> Measured:
+    """An observation of fixed format. Truncated, BadValue: name the attribute."""
+    rows = metric.value_map
+    plan = _plan(rows)
+    if len(data) < plan.size:
+        read_mapped(rows, data, 0)
+    try:
+        values = {attribute: read(data[at:end]) for attribute, at, end, read in plan.rows}
+    except (Truncated, BadValue):
+        # again, and slowly, for the name of the attribute
+        values, _ = read_mapped(rows, data, 0)
+    return Measured(metric, values, data[plan.size :])
 
 
 def read_mapped(rows: Sequence[Mapped], data: bytes, at: int) -> tuple[dict[int, Any], int]:

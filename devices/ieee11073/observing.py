@@ -7,8 +7,10 @@ Sources: ISO/IEEE 11073-10404, -10407, -10408, -10415, -10417, -10420 (objects),
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
 
 from devices.clock import CorrectedTime
 from devices.gatt.record import DeviceFacts, Value, facts_of, nonzero
@@ -45,15 +47,16 @@ _UNCOMPUTED_ZERO: Final = {
 }
 _NO_SLOTS: Final[frozenset[int]] = frozenset()
 _ENUMERATION: Final = ObjectClass.METRIC_ENUM.value
-_NUMBERS: Final = (
-    Attr.NU_CMPD_VAL_OBS_BASIC,
-    Attr.NU_VAL_OBS_BASIC,
-    Attr.NU_VAL_OBS_SIMP,
-    Attr.NU_CMPD_VAL_OBS_SIMP,
-)
+# plain integers: the hash of a member of an enumeration costs more than the look-up
+_SINGLE: Final = frozenset({Attr.NU_VAL_OBS_BASIC.value, Attr.NU_VAL_OBS_SIMP.value})
+_COMPOUND: Final = frozenset({Attr.NU_CMPD_VAL_OBS_BASIC.value, Attr.NU_CMPD_VAL_OBS_SIMP.value})
+_OWN: Final = frozenset({Attr.NU_VAL_OBS.value, Attr.NU_CMPD_VAL_OBS.value})
+_PARTITION: Final = Attr.METRIC_ID_PART.value
+_UNIT: Final = Attr.UNIT_CODE.value
+_STATE: Final = Attr.MSMT_STAT.value
 
 
-class Number(NamedTuple):
+class Number(msgspec.Struct, frozen=True, gc=False):
     """One value of a measurement. code: 32-bit MDC code.  unit: its term.  state, spec: status bits."""
 
     code: int
@@ -63,27 +66,24 @@ class Number(NamedTuple):
     spec: int = 0
 
 
-def numbers(measured: Measured) -> Iterator[Number]:
+def numbers_of(measured: Measured) -> list[Number]:
     """The numbers that were said about one object, each with its own code."""
     metric, values = measured.metric, measured.values
-    partition = values.get(Attr.METRIC_ID_PART, metric.type.partition) << 16
-    unit = values.get(Attr.UNIT_CODE, metric.unit)
-    state = values.get(Attr.MSMT_STAT, 0)
-    for attribute in _NUMBERS:
-        found = values.get(attribute)
-        if found is None:
-            continue
-        if isinstance(found, Medfloat):
-            yield Number(
-                partition | (metric.ids[0] if metric.ids else metric.type.code), found, unit, state, metric.spec
-            )
-        else:
-            for code, one in zip(metric.ids, found, strict=False):
-                yield Number(partition | code, one, unit, state, metric.spec)
-    single = values.get(Attr.NU_VAL_OBS)
-    compound: Iterable[NuObsValue] = values.get(Attr.NU_CMPD_VAL_OBS, ())
-    for own in (single, *compound) if single is not None else compound:
-        yield Number(partition | own.metric_id, own.value, own.unit, own.state | state, metric.spec)
+    ids, spec = metric.ids, metric.spec
+    partition = values.get(_PARTITION, metric.type.partition) << 16
+    unit = values.get(_UNIT, metric.unit)
+    state = values.get(_STATE, 0)
+    found: list[Number] = []
+    for attribute, said in values.items():
+        if attribute in _SINGLE:
+            found.append(Number(partition | (ids[0] if ids else metric.type.code), said, unit, state, spec))
+        elif attribute in _COMPOUND:
+            for code, one in zip(ids, said, strict=False):
+                found.append(Number(partition | code, one, unit, state, spec))
+        elif attribute in _OWN:
+            for own in (said,) if isinstance(said, NuObsValue) else said:
+                found.append(Number(partition | own.metric_id, own.value, own.unit, own.state | state, spec))  # noqa: PERF401
+    return found
 
 
 class _Draft:
@@ -116,14 +116,22 @@ def _person(person: int | None, source: DeviceFacts) -> tuple[int | None, str | 
     return None, f"person-{person}"
 
 
-def _by_stamp(measured: tuple[Measured, ...]) -> Iterable[tuple[Stamp | None, list[Measured]]]:
+def _by_stamp(measured: tuple[Measured, ...]) -> Iterable[tuple[Stamp | None, Sequence[Measured]]]:
+    if not measured:
+        return ()
+    stamps = [stamp_in(one.values) for one in measured]
+    first = stamps[0]
+    if stamps.count(first) == len(stamps):
+        return ((first, measured),)
     groups: dict[Stamp | None, list[Measured]] = {}
-    for one in measured:
-        groups.setdefault(stamp_in(one.values), []).append(one)
+    for stamp, one in zip(stamps, measured, strict=True):
+        groups.setdefault(stamp, []).append(one)
     return groups.items()
 
 
-def _of_record(group: list[Measured], source: DeviceFacts, time: CorrectedTime, slot: int | None) -> list[Observation]:
+def _of_record(
+    group: Sequence[Measured], source: DeviceFacts, time: CorrectedTime, slot: int | None
+) -> list[Observation]:
     drafts: dict[int, list[_Draft]] = {}
     enumerations: list[Measured] = []
     for measured in group:
@@ -131,8 +139,8 @@ def _of_record(group: list[Measured], source: DeviceFacts, time: CorrectedTime, 
         if metric.object_class == _ENUMERATION:
             enumerations.append(measured)
             continue
-        modal = not MODALITIES.isdisjoint(metric.supplemental)
-        for number in numbers(measured):
+        modal = bool(metric.supplemental) and not MODALITIES.isdisjoint(metric.supplemental)
+        for number in numbers_of(measured):
             place_there = PLACES.get(number.code)
             if place_there is not None:
                 _fill(drafts.setdefault(place_there.kind, []), place_there, number, modal, measured.trailing)

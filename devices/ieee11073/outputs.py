@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from devices.ieee11073.data_apdu import Answer, Question
 from devices.ieee11073.states import State
 from devices.observation import Observation
 
 
-class Send(NamedTuple):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Octets for the other side."""
 
     octets: bytes
 
 
-class Keep(NamedTuple):
+class Keep(msgspec.Struct, frozen=True, gc=False):
     """Readings: keep them first; then send `octets`, the confirmation (empty: none was asked for)."""
 
     observations: tuple[Observation, ...]

@@ -7,6 +7,7 @@ Source: ISO/IEEE 11073-20601, clauses 7.4.4 (event reports of the MDS), 7.4.7 (s
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from typing import Final, NamedTuple
@@ -35,6 +36,8 @@ from devices.ieee11073.segments import SegmentStatus, read_entries
 from devices.ieee11073.stamping import Clocks, Heard, stamp_in
 from devices.ieee11073.times import AbsoluteTime
 
+_SEGMENT_DATA: Final = Noti.SEGMENT_DATA.value
+_CONFIRMATION: Final = struct.Struct(">HHHHHHHIHH")
 MOST_HELD: Final = 16
 """Reports that wait for a clock; with more, the oldest are placed without it."""
 
@@ -76,7 +79,7 @@ class Reports:
     ) -> tuple[list[Output], list[Question]]:
         """What a report leads to, and what to ask next."""
         try:
-            if report.type == Noti.SEGMENT_DATA:
+            if report.type == _SEGMENT_DATA:
                 return self._segment(report, received_at)
             shape = SHAPES.get(report.type)
             if shape is None:
@@ -167,4 +170,9 @@ class Reports:
 def _confirmation(report: EventReport, info: bytes = b"") -> bytes:
     if not report.confirmed:
         return b""
+    if not info:
+        # the answer to nearly all reports, in one go
+        return _CONFIRMATION.pack(
+            apdu.PRST, 18, 16, report.invoke_id, 0x0201, 10, report.handle, report.time, report.type, 0
+        )
     return apdu.encode(EventReportResult(report.invoke_id, report.handle, report.type, info, report.time))

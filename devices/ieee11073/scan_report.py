@@ -49,7 +49,7 @@ SHAPES: Final[dict[int, Shape]] = {
 """All scan reports."""
 
 
-class FixedObs(NamedTuple):
+class FixedObs(msgspec.Struct, frozen=True, gc=False):
     """The values of an object that its Attribute-Value-Map names, in that order, without ids."""
 
     handle: int
@@ -67,14 +67,14 @@ Obs = FixedObs | VarObs | bytes
 """A grouped observation is octets; the scanner's Scan-Handle-Attr-Val-Map says what they are."""
 
 
-class Person(NamedTuple):
+class Person(msgspec.Struct, frozen=True, gc=False):
     """The observations of one person. id: None where the report does not tell persons apart."""
 
     id: int | None
     observations: tuple[Obs, ...]
 
 
-class ScanReport(msgspec.Struct, frozen=True):
+class ScanReport(msgspec.Struct, frozen=True, gc=False):
     """One scan report. request: `AGENT_INITIATED`, or the id of the manager's data request."""
 
     request: int

@@ -72,6 +72,7 @@ Stamp = tuple[int, Any]
 """An attribute id and its value."""
 STAMPS: Final = (Attr.TIME_STAMP_ABS, Attr.TIME_STAMP_BO, Attr.TIME_STAMP_REL, Attr.TIME_STAMP_REL_HI_RES)
 _ABS: Final = Attr.TIME_STAMP_ABS.value
+_OTHERS: Final = tuple(attribute.value for attribute in STAMPS[1:])
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -79,9 +80,9 @@ def stamp_in(values: Mapping[int, Any]) -> Stamp | None:
     """The stamp among the attributes of one object: its attribute id and its value."""
     if _ABS in values:
         return _ABS, values[_ABS]
-    for attribute in STAMPS[1:]:
+    for attribute in _OTHERS:
         if attribute in values:
-            return attribute.value, values[attribute]
+            return attribute, values[attribute]
     return None
 
 
@@ -91,7 +92,7 @@ def place(stamp: Stamp | None, heard: Heard) -> CorrectedTime:
     if stamp is None:
         return CorrectedTime(moment.received_at.astimezone(UTC), Fact.NO_DEVICE_CLOCK, How.RECEPTION)
     attribute, value = stamp
-    if attribute == Attr.TIME_STAMP_ABS:
+    if attribute == _ABS:
         return _absolute(value, heard)
     if attribute == Attr.TIME_STAMP_BO:
         return _base_offset(value, heard)

@@ -19,6 +19,9 @@ _WRAP: Final = 1 << 32
 _BASE: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _BASE_OFFSET: Final = struct.Struct(">IHh")
 
+_BCD: Final = tuple((one >> 4) * 10 + (one & 15) if one & 15 < 10 and one >> 4 < 10 else -10_000 for one in range(256))
+"""Two digits in an octet; what are no digits make no date of anything."""
+
 
 class AbsoluteTime(NamedTuple):
     """AbsoluteTime, 8 octets of binary coded decimals. raw: as it was sent, also where it is no date."""
@@ -40,13 +43,15 @@ def absolute(raw: bytes) -> AbsoluteTime:
     """From 8 octets. A year, month or day of 0 is a clock that was never set. Truncated."""
     if len(raw) != 8:
         raise Truncated(f"{len(raw)} of 8 octets", field="absolute-time")
-    digits = raw.hex()
-    if digits[:4] == "0000" or digits[4:6] == "00" or digits[6:8] == "00" or raw == b"\xff" * 8:
+    if not raw[2] or not raw[3] or raw[:2] == b"\0\0" or raw == b"\xff" * 8:
         return AbsoluteTime(raw, None)
+    century, of_century, month, day, hour, minute, second, hundredths = raw
+    bcd = _BCD
     try:
-        year, hundredths = int(digits[:4]), int(digits[14:])
-        month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(4, 14, 2))
-        at = datetime(year, month, day, hour, minute, second, hundredths * 10_000)  # noqa: DTZ001  no zone is known
+        at = datetime(  # noqa: DTZ001  no zone is known
+            bcd[century] * 100 + bcd[of_century], bcd[month], bcd[day], bcd[hour], bcd[minute], bcd[second],
+            bcd[hundredths] * 10_000,
+        )  # fmt: skip
     except ValueError:
         return AbsoluteTime(raw, None, fault=True)
     return AbsoluteTime(raw, at)
