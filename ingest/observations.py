@@ -7,13 +7,14 @@ reassignment touches no reading.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 from psycopg import AsyncConnection, sql
 from psycopg.rows import tuple_row
+from psycopg.types.range import Range
 
 from devices.nomenclature import BY_CODE, KINDS
 from devices.observation import Absent, Context
@@ -23,8 +24,18 @@ from ingest.named_sql import QUERIES
 CHANNEL: Final = "suifang_batch"
 """NOTIFY channel; the payload is the batch_id."""
 
+ASSIGNMENT_CHANNEL: Final = "suifang_assignment"
+"""NOTIFY channel: an assignment was made, ended or revoked."""
+
 _NEAR: Final = timedelta(days=1)
 """How far an identity time may be from the measured time: the check `observation_identity_near`."""
+
+
+_BEGINNING: Final = datetime(1900, 1, 1, tzinfo=UTC)
+"""Before any reading."""
+_END: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""After any reading."""
+_LATELY: Final = timedelta(days=31)
 
 
 class StoredObservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +78,17 @@ class Batch(NamedTuple):
     touches: tuple[Touch, ...]
 
 
+class AssignmentChange(NamedTuple):
+    """Readings of a device (or one of its users) or of a session, in a period, became or ceased to be a subject's."""
+
+    change_id: int
+    subject_id: UUID
+    device_id: int | None
+    user_slot: int | None
+    session_no: int | None
+    period: Range[datetime]
+
+
 class DeviceRow(NamedTuple):
     """A device that a subject has now. battery: percent."""
 
@@ -105,6 +127,23 @@ async def mark_judged(conn: AsyncConnection, batch_id: int, now: datetime) -> bo
     return (await conn.execute(QUERIES["mark_judged"], {"batch_id": batch_id, "now": now})).rowcount == 1
 
 
+async def claim_change(conn: AsyncConnection) -> AssignmentChange | None:
+    """The oldest change that nobody judged or holds. It stays claimed until the caller's transaction ends."""
+    row = await _one(conn, "claim_change", None)
+    return None if row is None else AssignmentChange(*row)
+
+
+async def changed_observations(conn: AsyncConnection, change: AssignmentChange) -> list[StoredObservation]:
+    """The readings a change is about, each with the subject it belongs to now or None, by measured time."""
+    name = "changed_device_observations" if change.session_no is None else "changed_session_observations"
+    return [_stored(row) for row in await _rows(conn, name, change._asdict())]
+
+
+async def mark_change_judged(conn: AsyncConnection, change_id: int, now: datetime) -> None:
+    """It is dealt with."""
+    await conn.execute(QUERIES["mark_change_judged"], {"change_id": change_id, "now": now})
+
+
 async def window(
     conn: AsyncConnection,
     subject_id: UUID,
@@ -127,13 +166,30 @@ async def window(
 
 async def latest(conn: AsyncConnection, subject_id: UUID, *, since: datetime | None = None) -> list[StoredObservation]:
     """The newest reading of each concept; `since` bounds the search (faster over years of data)."""
-    first = None if since is None else since - _NEAR
-    parameters = {"subject_id": subject_id, "since": since, "first": first}
-    return [_stored(row) for row in await _rows(conn, "latest", parameters)]
+    since = since or _BEGINNING
+    # What was measured lately is looked for first; what is older, only for the concepts that were not. Any border gives
+    # the same answer: it is a matter of speed, so the clock need not be the caller's.
+    border = max(since, datetime.now(UTC) - _LATELY)
+    found: dict[str, StoredObservation] = {}
+    for begin, end in ((border, _END), (since, border)):
+        kinds = [kind.code for kind in KINDS if kind.concept not in found]
+        if begin == end or not kinds:
+            continue
+        parameters = {
+            "subject_id": subject_id,
+            "since": begin,
+            "before": end,
+            "first": begin - _NEAR,
+            "last": end + _NEAR,
+            "kinds": kinds,
+        }
+        stored = [_stored(row) for row in await _rows(conn, "latest", parameters)]
+        found.update((observation.concept, observation) for observation in stored)
+    return [found[concept] for concept in sorted(found)]
 
 
 async def unassigned(conn: AsyncConnection, *, since: datetime, limit: int = 100) -> list[StoredObservation]:
-    """Readings nobody is bound to, newest first: the pool an operator assigns from."""
+    """Readings nobody is bound to, newest identity time first: the pool an operator assigns from."""
     parameters = {"since": since, "first": since - _NEAR, "limit": limit}
     return [_stored(row) for row in await _rows(conn, "unassigned", parameters)]
 

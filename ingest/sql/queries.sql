@@ -241,49 +241,93 @@ WHERE o.device_id = ANY(%(devices)s) AND o.identity_at BETWEEN %(first)s AND %(l
 ORDER BY o.device_id, o.measured_at, o.kind, o.record_no;
 
 -- name: window
--- a subject's readings by its assignments; the identity time is within a day of the measured time (a check says so)
-SELECT f.subject_id, d.device_uid, d.label, f.device_id, f.kind, f.v0, f.v1, f.v2, f.v3, f.more,
-       f.unit, f.measured_at, f.identity_at, f.record_no, f.facts, f.absent, f.context, f.user_slot, s.session_uid, f.batch_id
-FROM (
-  SELECT a.subject_id, o.* FROM telemetry.assignment a
-  JOIN telemetry.observation o ON o.device_id = a.device_id AND o.session_no IS NULL
-    AND (a.user_slot IS NULL OR a.user_slot = o.user_slot) AND o.measured_at <@ a.valid
-  WHERE a.subject_id = %(subject_id)s AND a.device_id IS NOT NULL
-    AND o.identity_at BETWEEN %(first)s AND %(last)s AND o.measured_at BETWEEN %(since)s AND %(until)s
+-- first what speaks for the subject and when, a handful of rows; then its readings by the key, device by device. The
+-- identity time is within a day of the measured time (a check says so).
+WITH spoken AS MATERIALIZED (
+  SELECT a.subject_id, d.device_id, d.device_uid, d.label, a.user_slot, NULL::int AS session_no, NULL::text AS session_uid,
+         a.valid, lower(a.valid) - interval '1 day' AS first_at, upper(a.valid) + interval '1 day' AS last_at
+  FROM telemetry.assignment a JOIN telemetry.device d ON d.device_id = a.device_id
+  WHERE a.subject_id = %(subject_id)s
   UNION ALL
-  SELECT a.subject_id, o.* FROM telemetry.assignment a
+  SELECT a.subject_id, d.device_id, d.device_uid, d.label, NULL, s.session_no, s.session_uid, a.valid, t.first_at, t.last_at
+  FROM telemetry.assignment a
+  JOIN telemetry.session s ON s.session_no = a.session_no
   JOIN telemetry.session_touch t ON t.session_no = a.session_no
-  JOIN telemetry.observation o ON o.device_id = t.device_id AND o.session_no = t.session_no
-    AND o.identity_at BETWEEN t.first_at AND t.last_at AND o.measured_at <@ a.valid
-  WHERE a.subject_id = %(subject_id)s AND a.session_no IS NOT NULL
-    AND o.identity_at BETWEEN %(first)s AND %(last)s AND o.measured_at BETWEEN %(since)s AND %(until)s
-) f
-JOIN telemetry.device d ON d.device_id = f.device_id
-LEFT JOIN telemetry.session s ON s.session_no = f.session_no
-WHERE %(kinds)s::int[] IS NULL OR f.kind = ANY(%(kinds)s)
-ORDER BY f.measured_at, f.device_id, f.kind, f.record_no;
+  JOIN telemetry.device d ON d.device_id = t.device_id
+  WHERE a.subject_id = %(subject_id)s AND t.last_at >= %(first)s AND t.first_at <= %(last)s
+)
+SELECT p.subject_id, p.device_uid, p.label, p.device_id, o.kind, o.v0, o.v1, o.v2, o.v3, o.more,
+       o.unit, o.measured_at, o.identity_at, o.record_no, o.facts, o.absent, o.context, o.user_slot, p.session_uid, o.batch_id
+FROM spoken p
+CROSS JOIN LATERAL (
+  SELECT * FROM telemetry.observation o
+  WHERE o.device_id = p.device_id AND o.identity_at BETWEEN %(first)s AND %(last)s
+    AND o.identity_at >= COALESCE(p.first_at, '-infinity') AND o.identity_at <= COALESCE(p.last_at, 'infinity')
+    AND o.measured_at BETWEEN %(since)s AND %(until)s AND o.measured_at <@ p.valid
+    AND o.session_no IS NOT DISTINCT FROM p.session_no AND (p.user_slot IS NULL OR o.user_slot = p.user_slot)
+    AND (%(kinds)s::int[] IS NULL OR o.kind = ANY(%(kinds)s))
+) o
+ORDER BY o.measured_at, p.device_id, o.kind, o.record_no;
 
 -- name: latest
-SELECT DISTINCT ON (k.concept) f.subject_id, d.device_uid, d.label, f.device_id, f.kind, f.v0, f.v1, f.v2, f.v3, f.more,
-       f.unit, f.measured_at, f.identity_at, f.record_no, f.facts, f.absent, f.context, f.user_slot, s.session_uid, f.batch_id
-FROM telemetry.subject_observation f
-JOIN telemetry.kind k ON k.kind = f.kind
-JOIN telemetry.device d ON d.device_id = f.device_id
-LEFT JOIN telemetry.session s ON s.session_no = f.session_no
-WHERE f.subject_id = %(subject_id)s AND (%(since)s::timestamptz IS NULL OR f.identity_at >= %(first)s AND f.measured_at >= %(since)s)
-ORDER BY k.concept, f.measured_at DESC, f.device_id, f.kind, f.record_no;
+WITH spoken AS MATERIALIZED (
+  SELECT a.subject_id, d.device_id, d.device_uid, d.label, a.user_slot, NULL::int AS session_no, NULL::text AS session_uid,
+         a.valid, lower(a.valid) - interval '1 day' AS first_at, upper(a.valid) + interval '1 day' AS last_at
+  FROM telemetry.assignment a JOIN telemetry.device d ON d.device_id = a.device_id
+  WHERE a.subject_id = %(subject_id)s
+  UNION ALL
+  SELECT a.subject_id, d.device_id, d.device_uid, d.label, NULL, s.session_no, s.session_uid, a.valid, t.first_at, t.last_at
+  FROM telemetry.assignment a
+  JOIN telemetry.session s ON s.session_no = a.session_no
+  JOIN telemetry.session_touch t ON t.session_no = a.session_no
+  JOIN telemetry.device d ON d.device_id = t.device_id
+  WHERE a.subject_id = %(subject_id)s AND t.last_at >= %(first)s AND t.first_at <= %(last)s
+)
+SELECT DISTINCT ON (k.concept) p.subject_id, p.device_uid, p.label, p.device_id, o.kind, o.v0, o.v1, o.v2, o.v3, o.more,
+       o.unit, o.measured_at, o.identity_at, o.record_no, o.facts, o.absent, o.context, o.user_slot, p.session_uid, o.batch_id
+FROM spoken p
+CROSS JOIN LATERAL (
+  -- the newest of each kind of this device and span: hundreds of readings become a few before anything is sorted
+  SELECT DISTINCT ON (o.kind) * FROM telemetry.observation o
+  WHERE o.device_id = p.device_id AND o.identity_at BETWEEN %(first)s AND %(last)s AND o.kind = ANY(%(kinds)s)
+    AND o.identity_at >= COALESCE(p.first_at, '-infinity') AND o.identity_at <= COALESCE(p.last_at, 'infinity')
+    AND o.measured_at >= %(since)s AND o.measured_at < %(before)s AND o.measured_at <@ p.valid
+    AND o.session_no IS NOT DISTINCT FROM p.session_no AND (p.user_slot IS NULL OR o.user_slot = p.user_slot)
+  ORDER BY o.kind, o.measured_at DESC, o.record_no
+) o
+JOIN telemetry.kind k ON k.kind = o.kind
+ORDER BY k.concept, o.measured_at DESC, p.device_id, o.kind, o.record_no;
 
 -- name: unassigned
-SELECT NULL::uuid, d.device_uid, d.label, o.device_id, o.kind, o.v0, o.v1, o.v2, o.v3, o.more,
-       o.unit, o.measured_at, o.identity_at, o.record_no, o.facts, o.absent, o.context, o.user_slot, s.session_uid, o.batch_id
-FROM telemetry.observation o
-JOIN telemetry.device d ON d.device_id = o.device_id
-LEFT JOIN telemetry.session s ON s.session_no = o.session_no
-WHERE o.identity_at >= %(first)s AND o.measured_at >= %(since)s
-  AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE o.session_no IS NULL AND a.device_id = o.device_id
-                  AND (a.user_slot IS NULL OR a.user_slot = o.user_slot) AND o.measured_at <@ a.valid)
-  AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE a.session_no = o.session_no AND o.measured_at <@ a.valid)
-ORDER BY o.measured_at DESC LIMIT %(limit)s;
+-- a device that is one subject's the whole time has none; of each other device and session the newest are looked up
+WITH spoken AS MATERIALIZED (
+  SELECT d.device_id, d.device_uid, d.label, NULL::int AS session_no, NULL::text AS session_uid,
+         timestamptz '-infinity' AS first_at, timestamptz 'infinity' AS last_at
+  FROM telemetry.device d
+  WHERE NOT EXISTS (SELECT FROM telemetry.assignment a WHERE a.device_id = d.device_id AND a.user_slot IS NULL
+                    AND a.valid @> tstzrange(%(since)s, NULL))
+  UNION ALL
+  SELECT d.device_id, d.device_uid, d.label, s.session_no, s.session_uid, t.first_at, t.last_at
+  FROM telemetry.session_touch t
+  JOIN telemetry.session s ON s.session_no = t.session_no
+  JOIN telemetry.device d ON d.device_id = t.device_id
+  WHERE t.last_at >= %(first)s
+    AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE a.session_no = t.session_no
+                    AND a.valid @> tstzrange(t.first_at - interval '1 day', t.last_at + interval '1 day', '[]'))
+)
+SELECT NULL::uuid, p.device_uid, p.label, p.device_id, o.kind, o.v0, o.v1, o.v2, o.v3, o.more,
+       o.unit, o.measured_at, o.identity_at, o.record_no, o.facts, o.absent, o.context, o.user_slot, p.session_uid, o.batch_id
+FROM spoken p
+CROSS JOIN LATERAL (
+  SELECT * FROM telemetry.observation o
+  WHERE o.device_id = p.device_id AND o.identity_at >= %(first)s AND o.measured_at >= %(since)s
+    AND o.identity_at BETWEEN p.first_at AND p.last_at AND o.session_no IS NOT DISTINCT FROM p.session_no
+    AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE p.session_no IS NULL AND a.device_id = o.device_id
+                    AND (a.user_slot IS NULL OR a.user_slot = o.user_slot) AND o.measured_at <@ a.valid)
+    AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE a.session_no = p.session_no AND o.measured_at <@ a.valid)
+  ORDER BY o.identity_at DESC LIMIT %(limit)s
+) o
+ORDER BY o.identity_at DESC, p.device_id, o.kind, o.record_no LIMIT %(limit)s;
 
 -- name: devices_of
 SELECT DISTINCT d.device_uid, d.label, d.concept, d.last_seen_at, d.battery, a.user_slot
@@ -309,17 +353,75 @@ INSERT INTO telemetry.session AS s (session_uid) VALUES (%s)
 ON CONFLICT (session_uid) DO UPDATE SET session_uid = s.session_uid RETURNING session_no;
 
 -- name: assign
-INSERT INTO telemetry.assignment (subject_id, device_id, user_slot, session_no, valid, assigned_at, assigned_by)
-VALUES (%(subject_id)s, %(device_id)s, %(user_slot)s, %(session_no)s, tstzrange(%(since)s, %(until)s, '[)'), %(now)s, %(by)s)
-RETURNING assignment_id;
+WITH made AS (
+  INSERT INTO telemetry.assignment (subject_id, device_id, user_slot, session_no, valid, assigned_at, assigned_by)
+  VALUES (%(subject_id)s, %(device_id)s, %(user_slot)s, %(session_no)s, tstzrange(%(since)s, %(until)s, '[)'), %(now)s,
+          %(by)s)
+  RETURNING *
+), changed AS (
+  INSERT INTO telemetry.assignment_change (subject_id, device_id, user_slot, session_no, period, changed_at)
+  SELECT subject_id, device_id, user_slot, session_no, valid, %(now)s FROM made
+)
+SELECT assignment_id FROM made;
 
 -- name: end_assignment
-UPDATE telemetry.assignment
-SET valid = tstzrange(lower(valid), %(until)s, '[)'), assigned_at = %(now)s, assigned_by = %(by)s
-WHERE assignment_id = %(assignment_id)s AND lower(valid) < %(until)s AND (upper(valid) IS NULL OR upper(valid) > %(until)s);
+WITH before AS (
+  SELECT assignment_id, valid FROM telemetry.assignment
+  WHERE assignment_id = %(assignment_id)s AND lower(valid) < %(until)s AND (upper(valid) IS NULL OR upper(valid) > %(until)s)
+  FOR UPDATE
+), ended AS (
+  UPDATE telemetry.assignment a
+  SET valid = tstzrange(lower(b.valid), %(until)s, '[)'), assigned_at = %(now)s, assigned_by = %(by)s
+  FROM before b WHERE a.assignment_id = b.assignment_id
+  RETURNING a.subject_id, a.device_id, a.user_slot, a.session_no, tstzrange(%(until)s, upper(b.valid), '[)') AS period
+)
+INSERT INTO telemetry.assignment_change (subject_id, device_id, user_slot, session_no, period, changed_at)
+SELECT subject_id, device_id, user_slot, session_no, period, %(now)s FROM ended;
 
 -- name: revoke_assignment
-DELETE FROM telemetry.assignment WHERE assignment_id = %s;
+WITH gone AS (DELETE FROM telemetry.assignment WHERE assignment_id = %(assignment_id)s RETURNING *)
+INSERT INTO telemetry.assignment_change (subject_id, device_id, user_slot, session_no, period, changed_at)
+SELECT subject_id, device_id, user_slot, session_no, valid, COALESCE(%(now)s, now()) FROM gone;
+
+-- name: announce_assignment
+SELECT pg_notify('suifang_assignment', '');
+
+-- name: claim_change
+SELECT change_id, subject_id, device_id, user_slot, session_no, period FROM telemetry.assignment_change
+WHERE judged_at IS NULL ORDER BY change_id LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: mark_change_judged
+UPDATE telemetry.assignment_change SET judged_at = %(now)s WHERE change_id = %(change_id)s;
+
+-- name: delete_judged_changes
+DELETE FROM telemetry.assignment_change WHERE judged_at < %s;
+
+-- name: changed_device_observations
+-- a device's readings in a period, each with the subject it belongs to now, if any
+SELECT ad.subject_id, d.device_uid, d.label, o.device_id, o.kind, o.v0, o.v1, o.v2, o.v3, o.more,
+       o.unit, o.measured_at, o.identity_at, o.record_no, o.facts, o.absent, o.context, o.user_slot, s.session_uid, o.batch_id
+FROM telemetry.observation o
+JOIN telemetry.device d ON d.device_id = o.device_id
+LEFT JOIN telemetry.session s ON s.session_no = o.session_no
+LEFT JOIN telemetry.assignment ad ON ad.device_id = o.device_id
+  AND (ad.user_slot IS NULL OR ad.user_slot = o.user_slot) AND o.measured_at <@ ad.valid
+WHERE o.device_id = %(device_id)s AND o.session_no IS NULL
+  AND (%(user_slot)s::smallint IS NULL OR o.user_slot = %(user_slot)s) AND o.measured_at <@ %(period)s::tstzrange
+  AND o.identity_at BETWEEN COALESCE(lower(%(period)s::tstzrange) - interval '1 day', '-infinity')
+                        AND COALESCE(upper(%(period)s::tstzrange) + interval '1 day', 'infinity')
+ORDER BY o.measured_at, o.kind, o.record_no;
+
+-- name: changed_session_observations
+SELECT ase.subject_id, d.device_uid, d.label, o.device_id, o.kind, o.v0, o.v1, o.v2, o.v3, o.more,
+       o.unit, o.measured_at, o.identity_at, o.record_no, o.facts, o.absent, o.context, o.user_slot, s.session_uid, o.batch_id
+FROM telemetry.session_touch t
+JOIN telemetry.observation o ON o.device_id = t.device_id AND o.session_no = t.session_no
+  AND o.identity_at BETWEEN t.first_at AND t.last_at
+JOIN telemetry.device d ON d.device_id = o.device_id
+JOIN telemetry.session s ON s.session_no = o.session_no
+LEFT JOIN telemetry.assignment ase ON ase.session_no = o.session_no AND o.measured_at <@ ase.valid
+WHERE t.session_no = %(session_no)s AND o.measured_at <@ %(period)s::tstzrange
+ORDER BY o.measured_at, o.device_id, o.kind, o.record_no;
 
 -- name: assignments_of
 SELECT a.assignment_id, a.subject_id, d.device_uid, a.user_slot, s.session_uid, lower(a.valid), upper(a.valid),

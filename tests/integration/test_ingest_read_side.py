@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 
-from devices.nomenclature import BODY_TEMPERATURE, PULSE_OXIMETRY
+from devices.nomenclature import BLOOD_PRESSURE, BODY_TEMPERATURE, PULSE_OXIMETRY
 from devices.observation import Observation
 from ingest import assignments, commit, database, observations
 from ingest.directory import Directory
 from ingest.errors import AssignmentOverlap, UnknownName
+from ingest.named_sql import QUERIES
 from tests.fix_ingest import AN_HOUR_AGO, message, pressure, taken
 
 LONG_AGO = AN_HOUR_AGO - timedelta(days=30)
@@ -98,6 +99,32 @@ async def test_the_latest_is_one_a_concept(telemetry: AsyncConnection) -> None:
     assert [(o.concept, o.record_no) for o in await observations.latest(telemetry, CHEN)] == expected
     bounded = await observations.latest(telemetry, CHEN, since=AN_HOUR_AGO + timedelta(seconds=2))
     assert [(o.concept, o.record_no) for o in bounded] == expected[:1]
+
+
+async def test_the_latest_of_a_concept_is_found_however_old_it_is(telemetry: AsyncConnection) -> None:
+    await give(telemetry, CHEN, since=LONG_AGO - timedelta(days=900))
+    months_ago = AN_HOUR_AGO - timedelta(days=200)
+    fever = pressure(4, kind=BODY_TEMPERATURE, unit="Cel", values=(38.5,), at=months_ago)
+    await put(telemetry, fever, pressure(5, at=months_ago), pressure(6))
+    found = await observations.latest(telemetry, CHEN)
+    assert [(o.concept, o.record_no) for o in found] == [("blood_pressure", 6), ("body_temperature", 4)]
+    lately = await observations.latest(telemetry, CHEN, since=AN_HOUR_AGO)
+    assert [o.record_no for o in lately] == [6]
+
+
+async def test_what_a_subject_has_is_found_by_the_key_alone(telemetry: AsyncConnection) -> None:
+    await give(telemetry, CHEN)
+    await put(telemetry, *(pressure(n) for n in range(900)))
+    await put(telemetry, *(pressure(n, device=f"ble:other-{n}") for n in range(900)))
+    await telemetry.execute("ANALYZE telemetry.observation")
+    parameters = {"subject_id": CHEN, "since": LONG_AGO, "until": now(), "kinds": [BLOOD_PRESSURE, PULSE_OXIMETRY]}
+    parameters |= {"first": LONG_AGO, "last": now(), "before": now(), "limit": 9}
+    for name in ("window", "latest", "unassigned"):
+        query = sql.SQL("EXPLAIN ") + QUERIES[name]
+        plan = "\n".join(row[0] for row in await (await telemetry.execute(query, parameters)).fetchall())
+        assert "observation_key" in plan
+        assert "Seq Scan on _hyper" not in plan
+        assert "Seq Scan on observation" not in plan
 
 
 async def test_reassigning_touches_no_reading(telemetry: AsyncConnection) -> None:
