@@ -270,32 +270,6 @@ READ: Final[dict[int, Read]] = {
 """The attributes that can be read; others stay octets."""
 
 
-class _Words(dict[bytes, Medfloat]):
-    """SFLOATs by their two octets: at most 65536."""
-
-    def __missing__(self, raw: bytes) -> Medfloat:
-        found = self[raw] = decode_sfloat(int.from_bytes(raw))
-        return found
-
-
-def _three(raw: bytes) -> tuple[Medfloat, ...]:
-    """A compound of three: systolic, diastolic and mean, of a known size."""
-    if raw[:4] != b"\0\3\0\6":
-        return _sfloats(raw)
-    words = _WORDS
-    return words[raw[4:6]], words[raw[6:8]], words[raw[8:]]
-
-
-_WORDS: Final = _Words()
-READ_FIXED: Final[dict[tuple[int, int], Read]] = {
-    (Attr.NU_VAL_OBS_BASIC.value, 2): _WORDS.__getitem__,
-    (Attr.NU_CMPD_VAL_OBS_BASIC.value, 10): _three,
-    (Attr.NU_VAL_OBS_SIMP.value, 4): lambda raw: decode_float(int.from_bytes(raw)),
-    (Attr.MSMT_STAT.value, 2): int.from_bytes,
-}
-"""Attributes of a size that is known to be right, as the maps of nearly all reports name them."""
-
-
 def value_of(attribute: int, raw: bytes) -> Any:
     """The value; the octets themselves for an attribute without a row. Truncated, BadValue: name the attribute."""
     read = READ.get(attribute)

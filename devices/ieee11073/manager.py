@@ -66,6 +66,8 @@ class Manager:
         self._frames = apdu.Frames()
         self._asking = Asking(terms.timeouts)
         self._by: float | None = None
+        self._opening: list[Question] = []
+        self._open_by: float | None = None
         self._reports = Reports(terms.timeouts.patience)
         self._interview = self._new_interview()
 
@@ -96,12 +98,14 @@ class Manager:
     @property
     def deadline(self) -> float | None:
         """When `tick` wants to be called at the latest. None: there is nothing to wait for."""
-        times = [at for at in (self._by, self._asking.deadline, self._reports.until) if at is not None]
+        times = [at for at in (self._by, self._open_by, self._asking.deadline, self._reports.until) if at is not None]
         return min(times, default=None)
 
     def tick(self, now: float) -> list[Output]:
         """What has timed out by now."""
         found: list[Output] = []
+        if self._open_by is not None and now >= self._open_by:
+            self._open(now, found)
         if self._reports.until is not None and now >= self._reports.until:
             found.extend(self._reports.release(self._interview.clocks))
         if any(at is not None and now >= at for at in (self._by, self._asking.deadline)):
@@ -164,6 +168,7 @@ class Manager:
     def _moved(self, state: State, event: Event, now: float, found: list[Output]) -> None:
         timeouts = self.terms.timeouts
         was, self.state = self.state, state
+        self._opening, self._open_by = [], None
         if state in {State.UNASSOCIATED, State.DISCONNECTED}:
             self._asking.clear()
             self._by = None
@@ -252,9 +257,15 @@ class Manager:
         self._interview = self._new_interview()
         self._reports.begin(configuration, source, self.terms.zone, self._interview)
         if self.terms.interviews:
-            for question in self._interview.opening(configuration, about):
-                self._asking.put(question)
-            found.extend(self._next_question(now))
+            self._opening = self._interview.opening(configuration, about)
+            self._open_by = now + self.terms.timeouts.courtesy
+            if self._open_by <= now:
+                self._open(now, found)
+
+    def _open(self, now: float, found: list[Output]) -> None:
+        """The manager's own questions begin."""
+        questions, self._opening, self._open_by = self._opening, [], None
+        self._put(questions, now, found)
 
     def _data(  # noqa: PLR0917  the one place where all of it is needed
         self, event: Event, message: DataApdu, frame: bytes, now: float, received_at: datetime, found: list[Output]
@@ -275,10 +286,12 @@ class Manager:
         self, message: EventReport, frame: bytes, now: float, received_at: datetime, found: list[Output]
     ) -> None:
         asks = self._asking.under_way
-        heard, questions = self._reports.heard(
-            message, frame, now, received_at, clock_is_asked=isinstance(asks, Get) and not asks.handle
-        )
+        to_be_asked = self._open_by is not None or (isinstance(asks, Get) and not asks.handle)
+        heard, questions = self._reports.heard(message, frame, now, received_at, clock_is_asked=to_be_asked)
         found.extend(heard)
+        if self._open_by is not None and self._reports.until is not None:
+            # a report waits for the answer
+            self._open(now, found)
         if questions:
             self._put(questions, now, found)
 

@@ -81,6 +81,11 @@ def default_row(kind: int) -> str:
     return next(iter(BY_CODE[kind].units))
 
 
+def places_between(term: int | None, ucum: str) -> int | None:
+    """By how many places the point moves from this unit to that one. None: it takes more than that."""
+    return 0 if (term, ucum) in _SAME else _POWERS.get((term or 0, ucum))
+
+
 def converted(number: Medfloat, term: int | None, ucum: str) -> Medfloat | float | None:
     """The value in this unit. None: its own unit is unknown, or of another dimension."""
     if (term, ucum) in _SAME:

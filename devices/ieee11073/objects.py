@@ -15,9 +15,10 @@ import msgspec
 
 from devices.errors import BadValue, Truncated
 from devices.ieee11073.attribute import Attribute, Mapped
-from devices.ieee11073.attribute_values import READ, READ_FIXED, Type, values_of
+from devices.ieee11073.attribute_values import READ, Type, values_of
 from devices.ieee11073.codes import PERSON_UNKNOWN, Attr, ObjectClass
 from devices.ieee11073.events import ConfigObject, ConfigReport
+from devices.ieee11073.fixed_values import READ_FIXED
 from devices.ieee11073.scan_report import FixedObs, Obs, Person, ScanReport, VarObs
 
 METRICS: Final = frozenset(
@@ -45,6 +46,11 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     spec: int = 0
     supplemental: tuple[Type, ...] = ()
     attributes: tuple[Attribute, ...] = ()
+
+    @property
+    def is_number(self) -> bool:
+        """Not an enumeration, whose values are terms, bits or texts."""
+        return self.object_class != ObjectClass.METRIC_ENUM
 
 
 class Scanner(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from devices.ieee11073.codes import Attr, ObjectClass
 from devices.ieee11073.enumerations import NONE, Circumstances, circumstances
 from devices.ieee11073.measures import MODALITIES, PLACES, Place, converted, default_row, row_of
 from devices.ieee11073.objects import Measured, Reported
+from devices.ieee11073.shapes import Shapes
 from devices.ieee11073.stamping import Heard, Stamp, place, stamp_in
 from devices.medfloat import Medfloat
 from devices.nomenclature import BLOOD_PRESSURE, BODY_COMPOSITION, BODY_MASS, BY_CODE, GLUCOSE_CONTROL, GLUCOSE_KINDS
@@ -54,6 +55,8 @@ _OWN: Final = frozenset({Attr.NU_VAL_OBS.value, Attr.NU_CMPD_VAL_OBS.value})
 _PARTITION: Final = Attr.METRIC_ID_PART.value
 _UNIT: Final = Attr.UNIT_CODE.value
 _STATE: Final = Attr.MSMT_STAT.value
+_MANUALLY_ENTERED: Final = Fact.MANUALLY_ENTERED.value
+_SHAPES: Final = Shapes(_SINGLE, _COMPOUND, _OWN | {_PARTITION, _UNIT, _STATE}, _UNCOMPUTED_ZERO)
 
 
 class Number(msgspec.Struct, frozen=True, gc=False):
@@ -106,8 +109,36 @@ def observe(reported: Iterable[Reported], source: DeviceFacts, heard: Heard) -> 
         slot, session = _person(one.person, source)
         mine = source if session == source.session else source._replace(session=session)
         for stamp, group in _by_stamp(one.measured):
-            found.extend(_of_record(group, mine, place(stamp, heard), slot))
+            time = place(stamp, heard)
+            quick = _of_shape(group, mine, time, slot)
+            found.extend(_of_record(group, mine, time, slot) if quick is None else quick)
     return tuple(found)
+
+
+def _of_shape(
+    group: Sequence[Measured], source: DeviceFacts, time: CorrectedTime, slot: int | None
+) -> list[Observation] | None:
+    """What `_of_record` makes of a group that has nothing beside its numbers. None: it has to be worked out."""
+    shape = _SHAPES.of(group)
+    if shape is None:
+        return None
+    found: list[Observation] = []
+    for filled in shape:
+        values = filled.values(group)
+        if values is None:
+            return None
+        trailing = b""
+        for at in filled.objects:
+            trailing = trailing or group[at].trailing
+        context = None if filled.site is None else Context(site=filled.site)
+        facts = _MANUALLY_ENTERED if filled.spec & _MANUAL else 0
+        found.append(
+            record_of(
+                filled.kind, values, filled.row,
+                source=source, time=time, facts=facts, trailing=trailing, slot=slot, context=context,
+            )
+        )  # fmt: skip
+    return found
 
 
 def _person(person: int | None, source: DeviceFacts) -> tuple[int | None, str | None]:

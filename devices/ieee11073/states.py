@@ -260,7 +260,8 @@ AGENT: Final[Table] = _agent()
 class Timeouts(NamedTuple):
     """Seconds. association: of each of 1 + `retries` requests.  configuration: between association and a configuration
     that is accepted.  event, question: until the answer.  store: until the answer to what a PM-store has to look up.
-    patience: how long a report with an odd stamp waits for the agent's clock."""
+    patience: how long a report with an odd stamp waits for the agent's clock.  courtesy: the manager's own questions
+    wait for so long, because most agents report first and some cannot listen meanwhile."""
 
     association: float = 10.0
     retries: int = 3
@@ -270,6 +271,7 @@ class Timeouts(NamedTuple):
     store: float = 10.0
     release: float = 3.0
     patience: float = 1.0
+    courtesy: float = 0.2
 
 
 TIMEOUTS: Final = Timeouts()

@@ -42,7 +42,7 @@ from devices.ieee11073.mder import octets, sequence, u16, u32
 from devices.ieee11073.outputs import Answered, Keep, Odd, Output, Send
 from devices.ieee11073.scan_report import SHAPES, FixedObs, Person, ScanReport, VarObs, agent_report, write_scan
 from devices.ieee11073.specializations import standard
-from devices.ieee11073.states import State
+from devices.ieee11073.states import State, Timeouts
 from devices.ieee11073.terms import Terms
 from devices.ieee11073.times import write_absolute
 from devices.observation import Observation
@@ -300,7 +300,8 @@ def test_an_answer_that_nobody_asked_for_is_ignored_while_operating() -> None:
 
 # -- questions of its own
 
-ASKS = Terms(MINE, clears=True)
+ASKS = Terms(MINE, clears=True, timeouts=Timeouts(courtesy=0))
+COURTEOUS = Terms(MINE)
 
 
 def clock(at: datetime, state: int = 0xC000) -> tuple[Attribute, ...]:
@@ -313,6 +314,25 @@ def clock(at: datetime, state: int = 0xC000) -> tuple[Attribute, ...]:
 def test_once_associated_it_asks_for_the_attributes_of_the_device() -> None:
     talk = associated(terms=ASKS)
     assert talk.opening[1] == Get(0, 0)  # type: ignore[attr-defined]
+
+
+def test_it_lets_the_agent_report_before_it_asks_anything() -> None:
+    talk = associated(terms=COURTEOUS)
+    assert [type(one) for one in talk.say(report(weight()))] == [EventReportResult]
+    assert talk.wait(0.1) == []
+    assert talk.wait(0.2) == [Get(0, 0)]
+
+
+def test_it_asks_at_once_where_a_report_waits_for_the_answer() -> None:
+    talk = associated(terms=COURTEOUS)
+    assert talk.say(report(weight(WALL - timedelta(days=30)))) == [Get(0, 0)]
+    assert [type(one) for one in talk.wait(1.0)] == [EventReportResult]
+
+
+def test_what_it_was_about_to_ask_is_forgotten_with_the_association() -> None:
+    talk = associated(terms=COURTEOUS)
+    talk.say(Rlrq())
+    assert talk.manager.deadline is None
 
 
 def test_a_report_with_an_odd_stamp_waits_for_the_clock_and_is_corrected_by_it() -> None:

@@ -11,6 +11,7 @@ import pytest
 from devices.clock import IDENTITY_ZONE, Moment
 from devices.errors import BadValue
 from devices.gatt.record import DeviceFacts
+from devices.ieee11073 import observing
 from devices.ieee11073.attribute import Attribute, Mapped
 from devices.ieee11073.attribute_values import Type
 from devices.ieee11073.codes import PERSON_UNKNOWN, Attr, ObjectClass
@@ -27,7 +28,7 @@ from devices.ieee11073.specializations import (
     configured,
     standard,
 )
-from devices.ieee11073.stamping import Clocks, Heard
+from devices.ieee11073.stamping import Clocks, Heard, place, stamp_in
 from devices.ieee11073.times import absolute, base_offset, write_absolute, write_base_offset
 from devices.medfloat import Medfloat, encode_float, encode_sfloat, medfloat32, sfloat
 from devices.observation import Context, Meal, Observation, Site
@@ -404,3 +405,39 @@ def test_all_metrics_of_a_configuration_are_listed_in_its_order() -> None:
     metrics = standard(0x02BC).metrics
     assert [(one.handle, one.ids) for one in metrics] == [(1, (18949, 18950, 18951)), (2, ())]
     assert all(isinstance(one, Metric) for one in metrics)
+
+
+def test_a_shape_seen_before_says_what_working_it_out_says() -> None:
+    wide = (Mapped(Attr.NU_VAL_OBS_SIMP, 4), Mapped(Attr.TIME_STAMP_ABS, 8))
+    rows = (
+        Row(1, 18948, 0, 3872, (Mapped(Attr.NU_CMPD_VAL_OBS_BASIC, 10), wide[1]), ids=(18949, 18950, 18951)),
+        Row(2, 18474, 0, 2720, (Mapped(Attr.NU_VAL_OBS_BASIC, 2), wide[1])),
+        Row(3, 57664, 0x0008, 1731, wide),
+        Row(4, 57668, 0, 1297, wide),
+        Row(5, 57356, 0, 6048, wide),
+        Row(6, 61458, 0, 512, wide),
+        Row(7, 57680, 0, 1952, wide),
+        Row(8, 57668, 0, 1376, wide),
+    )
+    configuration = configured(0x4000, rows)
+    parts = {
+        1: pressures(120, 80, 0) + stamped(),
+        2: u16(0x07FF) + stamped(),
+        **{handle: simple(handle * 1.5) + stamped() + b"\0" * (handle == 3) for handle in range(3, 9)},
+    }
+    for chosen in range(1, 256):
+        obs = [FixedObs(handle, parts[handle]) for handle in parts if chosen >> (handle - 1) & 1]
+        (read,) = configuration.read(agent_report(0, *obs))
+        quick = observe((read,), SOURCE, LIVE)
+        slow = observing._of_record(read.measured, SOURCE, place(stamp_in(read.measured[0].values), LIVE), None)
+        assert list(quick) == slow
+
+
+def test_a_compound_with_fewer_components_than_ids_is_worked_out_each_time() -> None:
+    short = configured(
+        0x4000, (Row(1, 18948, 0, 3872, (Mapped(Attr.NU_CMPD_VAL_OBS_BASIC, 8),), ids=(18949, 18950, 18951)),)
+    )
+    found = only(said(short, FixedObs(1, pressures(120, 80))))
+    assert (found.values, found.absent[2]) == ((120.0, 80.0, None, None), "not-sent")
+    none = configured(0x4000, (Row(1, 18948, 0, 3872, (Mapped(Attr.NU_CMPD_VAL_OBS_BASIC, 4),), ids=(18949,)),))
+    assert said(none, FixedObs(1, bytes(4))) == ()

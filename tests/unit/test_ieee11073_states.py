@@ -6,7 +6,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -15,7 +15,7 @@ from devices.ieee11073.agent import Agent, Nameplate
 from devices.ieee11073.association import Abrt
 from devices.ieee11073.attribute import Attribute
 from devices.ieee11073.codes import Attr, Noti
-from devices.ieee11073.data_apdu import EventReportResult
+from devices.ieee11073.data_apdu import EventReport, EventReportResult
 from devices.ieee11073.manager import Manager
 from devices.ieee11073.mder import octets, sequence, u16
 from devices.ieee11073.objects import Configuration
@@ -253,3 +253,53 @@ def test_an_agent_that_hears_nothing_asks_four_times_and_gives_up() -> None:
 
 def test_sequence_counts_its_elements() -> None:
     assert sequence([u16(1), u16(2)]).hex() == "0002000400010002"
+
+
+def prepared(state: State) -> tuple[Manager, Agent]:
+    """Both sides in an association that has come as far as this."""
+    manager = Manager(Terms(b"MANAGER!"))
+    agent = Agent(
+        Nameplate(b"AGENT---", [standard(0x05DC) if state is S.OPERATING else mine(0x4000)]),
+        Window(tuple, set_time=lambda _: None, latest=tuple, store=30, scanners=[20]),
+    )
+    manager.connected(0.0)
+    (request,) = [one.octets for one in agent.connected(0.0) if isinstance(one, Send)]
+    if state is not S.UNASSOCIATED:
+        outputs = manager.receive(request, 0.0, BEGAN)
+        agent.receive(next(one.octets for one in outputs if isinstance(one, Send)), 0.0)
+    return manager, agent
+
+
+@pytest.mark.parametrize("state", [S.UNASSOCIATED, S.WAITING_FOR_CONFIG, S.OPERATING])
+@given(
+    chunks=st.lists(
+        st.one_of(
+            st.binary(max_size=40),
+            st.tuples(st.sampled_from([0x0100, 0x0101, 0x0103, 0x0105, 0x0107, 0x0201, 0x0203, 0x0207, 0x0300]),
+                      st.binary(max_size=40)).map(lambda pair: presented(*pair)),
+            st.sampled_from([Noti.CONFIG, Noti.SEGMENT_DATA, *SHAPES]).flatmap(
+                lambda kind: st.binary(max_size=40).map(
+                    lambda info: apdu.encode(EventReport(1, 0, kind, info))
+                )
+            ),
+        ),
+        max_size=6,
+    )
+)  # fmt: skip
+def test_whatever_octets_arrive_neither_side_raises_nor_hangs(state: State, chunks: list[bytes]) -> None:
+    manager, agent = prepared(state)
+    for turn, chunk in enumerate(chunks):
+        for outputs in (
+            manager.receive(chunk, float(turn), BEGAN),
+            agent.receive(chunk, float(turn)),
+            manager.tick(turn + 0.5),
+            agent.tick(turn + 0.5),
+        ):
+            for output in outputs:
+                if isinstance(output, Send | Keep) and output.octets:
+                    apdu.decode(output.octets)
+
+
+def presented(operation: int, body: bytes) -> bytes:
+    inner = u16(1) + u16(operation) + u16(len(body)) + body
+    return b"\xe7\x00" + u16(len(inner) + 2) + u16(len(inner)) + inner

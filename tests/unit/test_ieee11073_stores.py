@@ -42,7 +42,7 @@ from devices.ieee11073.segments import (
     write_selection,
 )
 from devices.ieee11073.specializations import standard
-from devices.ieee11073.states import State
+from devices.ieee11073.states import State, Timeouts
 from devices.ieee11073.terms import Terms
 from devices.ieee11073.times import write_absolute
 from devices.ieee11073.window import StoredSegment, Window
@@ -78,7 +78,7 @@ class Pair:
     """Both sides on a wire that delivers at once. order: what the manager did, in its order."""
 
     def __init__(self, window: Window, **terms: Any) -> None:
-        self.manager = Manager(Terms(b"MANAGER!", **terms))
+        self.manager = Manager(Terms(b"MANAGER!", timeouts=Timeouts(courtesy=0), **terms))
         self.agent = Agent(Nameplate(b"AGENT---", [WITH_STORE]), window)
         self.kept: list[Observation] = []
         self.order: list[str] = []
