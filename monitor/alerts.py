@@ -32,6 +32,14 @@ from monitor.workitem import NewFollowup, add_event, notify, open_followup
 _SQL: Final = load("monitor", "sql/alerts.sql")
 
 
+_SAID: Final = frozenset(
+    {
+        "told_zh", "told_en", "sentence_zh", "sentence_en", "shown", "excess", "session_at", "evidence", "thresholds",
+    }
+)  # fmt: skip
+"""What a finding says was measured; the rest is what it was raised for."""
+
+
 class RaisedReason(enum.StrEnum):
     """What a finding did."""
 
@@ -75,10 +83,29 @@ async def lock_subjects(conn: AsyncConnection[TupleRow], subject_ids: Iterable[U
     await conn.execute(_SQL["lock_subjects"], {"subject_ids": sorted(set(subject_ids))})
 
 
-async def known_findings(conn: AsyncConnection[TupleRow], subject_id: UUID, *, since: datetime) -> set[tuple[str, str]]:
-    """(rule, evidence key) of what was raised for readings measured since then."""
+async def known_findings(
+    conn: AsyncConnection[TupleRow], subject_id: UUID, *, since: datetime
+) -> dict[tuple[str, str], str | None]:
+    """(rule, evidence key) of what was raised for readings measured since then, and what it says was measured."""
     cursor = await conn.execute(_SQL["known_since"], {"subject_id": subject_id, "since": since})
-    return {(rule, key) for rule, key in await cursor.fetchall()}
+    return {(rule, key): said for rule, key, said in await cursor.fetchall()}
+
+
+async def restate(conn: AsyncConnection[TupleRow], subject_id: UUID, finding: Finding, evidence_key: str) -> None:
+    """A reading that arrived since has changed its session's mean: say the new one. What it counts for stays."""
+    about = {"subject_id": subject_id, "rule_id": finding.rule, "evidence_key": evidence_key}
+    async with conn.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["stated"], about)
+        row = await cursor.fetchone()
+    if row is None or finding.told_zh is None or finding.told_en is None or not row["evidence"].get("told_zh"):
+        return
+    stated: dict[str, Any] = row["evidence"]
+    zh = msgspec.structs.replace(finding.told_zh, note=stated["told_zh"]["note"])
+    en = msgspec.structs.replace(finding.told_en, note=stated["told_en"]["note"])
+    new = msgspec.structs.replace(finding, told_zh=zh, told_en=en, sentence_zh=zh.sentence, sentence_en=en.sentence)
+    said = {name: value for name, value in msgspec.to_builtins(new).items() if name in _SAID}
+    columns = {"shown": new.shown, "excess": new.excess, "session_at": new.session_at}
+    await conn.execute(_SQL["restate"], about | columns | {"evidence": Jsonb(stated | said)})
 
 
 async def raise_alert(
@@ -155,8 +182,12 @@ class _Entry:
                 "reason": reason.value,
                 "found_severity": self.finding.severity.value,
                 "severity": self.weight.severity.value,
+                "kind": self.weight.kind.value,
                 "late": self.finding.late,
                 "measured_at": self.measured_at,
+                "shown": self.finding.shown,
+                "excess": self.finding.excess,
+                "session_at": self.finding.session_at,
                 "now": self.now,
                 "evidence": Jsonb(msgspec.to_builtins(self.finding)),
             },
@@ -207,13 +238,8 @@ class _Entry:
             )
         elif severity is Severity.EMERGENCY and severity.outranks(self.weight.severity):
             reason = RaisedReason.SILENCED
-        finding_id = await self.add(alert_id, reason)
-        newest = row["explained_by"] is None or row["explained_by"] < self.measured_at
-        explains = self.weight.severity is severity and newest
-        if reason is RaisedReason.WORSENED or explains:
-            await self._explain(followup_id, finding_id)
-        repeats = await self._one("recount", {"alert_id": alert_id})
-        await self.conn.execute(_SQL["set_repeats"], {"followup_id": followup_id, "repeats": repeats["repeats"]})
+        await self.add(alert_id, reason)
+        await self.conn.execute(_SQL["recount"], {"alert_id": alert_id})
         if reason is RaisedReason.WORSENED:
             await self.conn.execute(_SQL["reopen"], {"followup_id": followup_id})
         if reason is not RaisedReason.SILENCED:
@@ -222,23 +248,6 @@ class _Entry:
             event = "opened" if reason is RaisedReason.WORSENED else "changed"
             await notify(self.conn, followup_id, event, shown)
         return Raised(alert_id=alert_id, reason=reason, followup_id=followup_id)
-
-    async def _explain(self, followup_id: int, finding_id: int) -> None:
-        await self.conn.execute(
-            _SQL["explain"],
-            {
-                "followup_id": followup_id,
-                "finding_id": finding_id,
-                "kind": self.weight.kind.value,
-                "severity": self.weight.severity.value,
-                "programme": self.finding.programme,
-                "sentence_zh": self.finding.sentence_zh,
-                "sentence_en": self.finding.sentence_en,
-                "citation": Jsonb(self.citation),
-                "late": self.finding.late,
-                "due_on": self.weight.due_on,
-            },
-        )
 
     async def _one(self, query: str, values: dict[str, Any]) -> dict[str, Any]:
         async with self.conn.cursor(row_factory=dict_row) as cursor:

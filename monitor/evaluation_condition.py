@@ -63,6 +63,16 @@ def limit_in(limit: Decimal, unit: str, reported: str) -> Decimal | None:
     return None if convert is None else convert(limit)
 
 
+def meets(op: str, measured: Measured, limit: Decimal, unit: str) -> bool | None:
+    """Whether a number meets a limit, compared in the number's own unit; None: not known."""
+    converted = limit_in(limit, unit, measured.unit)
+    if measured.beyond is not None:
+        return op.startswith(">") == (measured.beyond is OutOfRange.HI)
+    if converted is None or measured.number is None:
+        return None
+    return _COMPARE[op](measured.number, converted)
+
+
 def decide(condition: Condition, facts: Facts, pack: Pack) -> Verdict:
     """Three-valued truth of a condition, with what made it true or what it lacks."""
     match condition:
@@ -128,12 +138,9 @@ def _compare(condition: Compare, facts: Facts, printed: Limit) -> Verdict:
     limit = limit_in(printed.value, printed.unit, measured.unit)
     if limit is None:
         return lacking
-    if measured.beyond is not None:
-        truth = condition.op.startswith(">") == (measured.beyond is OutOfRange.HI)
-    elif measured.number is None:
+    truth = meets(condition.op, measured, printed.value, printed.unit)
+    if truth is None:
         return lacking
-    else:
-        truth = _COMPARE[condition.op](measured.number, limit)
     if not truth:
         return Verdict(False)
     return Verdict(True, (Witness(condition.fact, condition.op, measured, limit, printed),))

@@ -6,18 +6,33 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 
 from monitor.evaluation_condition import Witness
-from monitor.evaluation_finding import Evidence, Finding, Threshold
+from monitor.evaluation_finding import Evidence, Finding, Threshold, Told
 from monitor.evaluation_history import Background
+from monitor.evaluation_lines import clause_lines
 from monitor.evaluation_record import Record, RecordKind
-from monitor.programme_pack import Pack, Rule
-from monitor.sentences import Language, evidence_text, fill, measured_text, when_text
+from monitor.programme_pack import Pack, Rule, Text
+from monitor.sentences import (
+    REPEATS,
+    Language,
+    evidence_text,
+    fill,
+    lines_text,
+    measured_text,
+    short_text,
+    when_text,
+)
 
 _NOT_EVIDENCE = frozenset({"age", "registered", "high_days"})
+BEYOND_RANGE = 1000.0
+"""The excess of a meter's HI or LO: beyond any number."""
 
 
 def explained(pack: Pack, rule: Rule, witnesses: Sequence[Witness], happened: Record, past: Background) -> Finding:
     """The finding of a rule that fired on `happened`, because of `witnesses`, before the background `past`."""
+    lines = clause_lines(pack, rule.when, witnesses, happened)
     zh, en = _sentences(pack, rule, witnesses, happened, past)
+    foldable = REPEATS in _template(rule, happened).zh
+    other_halves = [half for line in lines for half in line if half not in witnesses]
     shown = [witness for witness in witnesses if witness.fact not in _NOT_EVIDENCE]
     return Finding(
         rule=rule.id,
@@ -35,11 +50,19 @@ def explained(pack: Pack, rule: Rule, witnesses: Sequence[Witness], happened: Re
         due=_due(pack, rule, happened.on),
         due_kind=rule.then.due_kind,
         evidence=tuple(_evidence(witness, happened) for witness in shown),
-        thresholds=tuple(_threshold(pack, witness) for witness in witnesses if witness.printed is not None),
+        thresholds=tuple(
+            [_threshold(pack, witness) for witness in witnesses if witness.printed is not None]
+            + [_threshold(pack, half, met=False) for half in other_halves]
+        ),
         conventions=_conventions(pack, rule, witnesses),
         state=rule.then.state,
-        sentence_zh=zh,
-        sentence_en=en,
+        sentence_zh=zh.sentence,
+        sentence_en=en.sentence,
+        told_zh=zh if foldable else None,
+        told_en=en if foldable else None,
+        shown=short_text(happened, {witness.fact for witness in shown}),
+        excess=max((_excess(witness) for witness in witnesses), default=0.0),
+        session_at=happened.session_at,
     )
 
 
@@ -49,11 +72,10 @@ def _due(pack: Pack, rule: Rule, on: date) -> date | None:
 
 def _sentences(
     pack: Pack, rule: Rule, witnesses: Sequence[Witness], happened: Record, past: Background
-) -> tuple[str, str]:
+) -> tuple[Told, Told]:
     due = _due(pack, rule, happened.on)
-    template = rule.sentence
-    if happened.kind is RecordKind.READING and rule.sentence_reading is not None:
-        template = rule.sentence_reading
+    template = _template(rule, happened)
+    lines = clause_lines(pack, rule.when, witnesses, happened)
     values: dict[Language, dict[str, str]] = {}
     languages: tuple[Language, ...] = ("zh", "en")
     concerned = {name for name, fact in pack.facts.items() if fact.concept == pack.condition}
@@ -62,7 +84,9 @@ def _sentences(
         measured, shown = measured_text(happened, language, concerned)
         if "{measured}" not in template.zh:
             measured, shown = "", frozenset()
-        evidence = evidence_text(pack, witnesses, language, shown=shown)
+        line = lines_text(pack, lines, language, shown=shown) if "{line}" in template.zh else ""
+        said = [witness for witness in witnesses if not line or witness.fact not in shown]
+        evidence = evidence_text(pack, said, language, shown=shown)
         comma = ("，" if language == "zh" else ", ") if measured and evidence else ""
         before = ""
         if past.previous is not None:
@@ -73,6 +97,7 @@ def _sentences(
             "place": f"在{place}" if language == "zh" and place else place,
             "measured": measured,
             "evidence": comma + evidence,
+            "line": line,
             "due": due.isoformat() if due else "",
             "previous": before,
             "days": str(len(past.high)),
@@ -82,6 +107,24 @@ def _sentences(
     return fill(template, values)
 
 
+def _template(rule: Rule, happened: Record) -> Text:
+    if happened.kind is RecordKind.READING and rule.sentence_reading is not None:
+        return rule.sentence_reading
+    return rule.sentence
+
+
+def _excess(witness: Witness) -> float:
+    """How far beyond its line, as a ratio of at least one: a reading twice the limit says 2."""
+    measured, limit = witness.measured, witness.limit
+    if measured is None or limit is None:
+        return 0.0
+    if measured.beyond is not None:
+        return BEYOND_RANGE
+    if not measured.number or not limit:
+        return 0.0
+    return float(measured.number / limit if witness.op.startswith(">") else limit / measured.number)
+
+
 def _condition(pack: Pack, witnesses: Sequence[Witness]) -> str:
     concepts = [pack.facts[w.fact].concept for w in witnesses if w.fact in pack.facts and w.fact not in _NOT_EVIDENCE]
     named = [concept for concept in concepts if concept]
@@ -89,14 +132,14 @@ def _condition(pack: Pack, witnesses: Sequence[Witness]) -> str:
 
 
 def _evidence(witness: Witness, happened: Record) -> Evidence:
-    value: object = witness.value or "yes"
-    unit = ""
+    number, word, unit = None, witness.value or "yes", ""
     if witness.measured is not None:
-        value = witness.measured.number if witness.measured.beyond is None else str(witness.measured.beyond)
-        unit = witness.measured.unit
+        number, unit = witness.measured.number, witness.measured.unit
+        word = "" if witness.measured.beyond is None else str(witness.measured.beyond)
     return Evidence(
         fact=witness.fact,
-        value=value,  # type: ignore[arg-type]
+        number=number,
+        word=word,
         unit=unit,
         on=happened.on,
         at=happened.at,
@@ -105,7 +148,7 @@ def _evidence(witness: Witness, happened: Record) -> Evidence:
     )
 
 
-def _threshold(pack: Pack, witness: Witness) -> Threshold:
+def _threshold(pack: Pack, witness: Witness, *, met: bool = True) -> Threshold:
     assert witness.printed is not None
     assert witness.limit is not None
     assert witness.measured is not None
@@ -119,6 +162,7 @@ def _threshold(pack: Pack, witness: Witness) -> Threshold:
         clause=pack.clause_text((witness.printed.cite,)),
         edition=pack.edition,
         convention=witness.printed.reason,
+        met=met,
     )
 
 

@@ -11,26 +11,35 @@ from monitor.evaluation_record import NotJudged
 from monitor.programme_pack import DueKind
 from monitor.severity import ItemKind, Severity
 
-__all__ = ["DueKind", "Evidence", "Finding", "ItemKind", "Judgement", "NotJudged", "Severity", "Threshold"]
+__all__ = ["DueKind", "Evidence", "Finding", "ItemKind", "Judgement", "NotJudged", "Severity", "Threshold", "Told"]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact a finding rests on: a value with its unit, HI or LO, or a sign or flag by name.
+    """One fact a finding rests on: a number with its unit, or a word: HI or LO, a sign or flag by name.
 
     reference: whatever the caller gave to find the reading again (a row's key).
     """
 
     fact: str
-    value: Decimal | str
+    number: Decimal | None = None
+    word: str = ""
     unit: str = ""
     on: date
     at: datetime | None = None
     source: str = ""
     reference: str = ""
 
+    @property
+    def value(self) -> Decimal | str:
+        """The number, or the word where there is none."""
+        return self.word if self.number is None else self.number
+
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit that was met. limit and unit: as compared; printed and printed_unit: as in the edition."""
+    """A limit of a line that was reached. limit and unit: as compared; printed and printed_unit: as in the edition.
+
+    met False: the other half of the line, named because it belongs to the clause.
+    """
 
     fact: str
     op: str
@@ -41,6 +50,21 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     clause: str
     edition: str
     convention: str = ""
+    met: bool = True
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A sentence in three parts: repeats of the reading are told between head and tail, what is later before the note
+    (of a late or doubtful reading)."""
+
+    head: str
+    tail: str
+    note: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """As it reads for one reading."""
+        return self.head + self.tail + self.note
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +75,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     due: last day, included.  queue: the row of the desk's queue.  late: measured long ago, never pages.
     questionable: rests on readings of doubtful quality alone; asks for a repeat, never an emergency.
     conventions: reasons of the declared readings of the text that it rests on.
+    told_zh, told_en: the sentences in parts, where the template has a place for repeats.  shown: the number alone,
+    186/112.  excess: how far the worst number is beyond its line, as a ratio.  session_at: when the session began whose
+    mean was judged.
     """
 
     rule: str
@@ -75,6 +102,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     questionable: bool = False
     late: bool = False
     state: str = ""
+    told_zh: Told | None = None
+    told_en: Told | None = None
+    shown: str = ""
+    excess: float = 0.0
+    session_at: datetime | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):

@@ -100,7 +100,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     concept: of a reading, as in `devices.nomenclature`.  mode: 1 clinic, 2 home, 3 telephone.
     quantities: by fact name (sbp, dbp, glucose, heart_rate, body_temperature).  flags: None is "unknown".
     signs: emergency signs as named by the reporter.  symptoms: the form's codes.  visit_class: as signed, 1–4.
-    averaged: how many readings of a session the numbers are the mean of.  reference: the caller's key to find it again.
+    averaged: how many readings of a session the numbers are the mean of.  session_at: of its first.
+    reference: the caller's key to find it again.
     """
 
     kind: RecordKind
@@ -118,6 +119,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     visit_class: int | None = None
     questionable: bool = False
     averaged: int = 1
+    session_at: datetime | None = None
     place: str = ""
     source: str = ""
     reference: str = ""

@@ -99,13 +99,17 @@ async def judged_readings(
     conn: AsyncConnection[TupleRow],
     subject_id: UUID,
     alert_id: int | None,
-    measured_at: datetime | None,
+    told: tuple[datetime | None, datetime | None],
     evidence: Mapping[str, Any],
 ) -> list[JudgedReading]:
-    """Readings of the finding's condition within a day of it, newest first, at most 20."""
-    if measured_at is None or alert_id is None:
+    """Readings of the episode's condition, newest first, at most 20 and the one that explains the item.
+
+    told: when that one was measured, and the last of the episode; a day around them is shown.
+    """
+    first, last = told
+    if first is None or last is None or alert_id is None:
         return []
-    since, until = measured_at - _AROUND, measured_at + _AROUND
+    since, until = first - _AROUND, last + _AROUND
     condition = evidence.get("condition")
     readings = await window(conn, subject_id, since=since, until=until, concepts=[condition] if condition else None)
     async with conn.cursor(row_factory=tuple_row) as cursor:
@@ -113,7 +117,8 @@ async def judged_readings(
         used = {row[0] for row in await cursor.fetchall()}
         await cursor.execute(_SQL["why_unjudged"], {"subject_id": subject_id, "since": since, "until": until})
         why: dict[str, str] = dict(await cursor.fetchall())
-    shown = sorted(readings, key=lambda reading: reading.measured_at, reverse=True)[:_SHOWN]
+    newest = sorted(readings, key=lambda reading: reading.measured_at, reverse=True)
+    shown = newest[:_SHOWN] + [reading for reading in newest[_SHOWN:] if reading.measured_at == first]
     return [_judged(reading, used, why) for reading in shown]
 
 

@@ -192,7 +192,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "edition": finding.edition,
         "sentence": {"zh": finding.sentence_zh, "en": finding.sentence_en},
         "evidence": [_evidence(evidence) for evidence in finding.evidence],
-        "thresholds": [_threshold(threshold) for threshold in finding.thresholds],
+        "thresholds": [_threshold(threshold) for threshold in finding.thresholds if threshold.met],
         "conventions": list(finding.conventions),
     }
 

@@ -14,7 +14,7 @@ import msgspec
 
 from devices.observation import NEVER_JUDGED
 from monitor.evaluation import evaluate
-from monitor.evaluation_finding import Finding, NotJudged
+from monitor.evaluation_finding import Finding, NotJudged, Told
 from monitor.evaluation_record import Record, Resident
 from monitor.judging_reading import DeviceReading, as_record, unsound
 from monitor.judging_session import session_record, sessions
@@ -157,9 +157,7 @@ def _lowered(finding: Finding, reading: DeviceReading, now: datetime, rules: Liv
         severity, queue = Severity.WORSENING, ItemKind.WORSENING
     elif doubtful:
         severity, queue = Severity.ROUTINE, ItemKind.REGULAR
-    zh, en = finding.sentence_zh, finding.sentence_en
-    if doubtful:
-        zh, en = zh + repeat_note("zh"), en + repeat_note("en")
+    zh, en = (repeat_note("zh"), repeat_note("en")) if doubtful else ("", "")
     if late:
         zh, en = zh + late_note(reading.measured_at, now, "zh"), en + late_note(reading.measured_at, now, "en")
     return msgspec.structs.replace(
@@ -171,6 +169,12 @@ def _lowered(finding: Finding, reading: DeviceReading, now: datetime, rules: Liv
         due_kind=None if doubtful else finding.due_kind,
         questionable=doubtful,
         late=late,
-        sentence_zh=zh,
-        sentence_en=en,
+        sentence_zh=finding.sentence_zh + zh,
+        sentence_en=finding.sentence_en + en,
+        told_zh=_noted(finding.told_zh, zh),
+        told_en=_noted(finding.told_en, en),
     )
+
+
+def _noted(told: Told | None, note: str) -> Told | None:
+    return None if told is None else msgspec.structs.replace(told, note=told.note + note)

@@ -21,8 +21,9 @@ from psycopg.rows import TupleRow
 
 from ingest.named_sql import load
 from ingest.observations import StoredObservation, batch_observations, claim_batch, mark_judged, window
-from monitor.alerts import RaisedReason, known_findings, lock_subjects, raise_alert
+from monitor.alerts import RaisedReason, known_findings, lock_subjects, raise_alert, restate
 from monitor.desk import Desk
+from monitor.episodes import Teller, open_episodes, retell
 from monitor.errors import MonitorError
 from monitor.evaluation_finding import NotJudged
 from monitor.evaluation_record import Record
@@ -68,6 +69,7 @@ class _Turn:
     bench: Bench
     now: datetime
     judged: Judged
+    with_episodes: set[UUID] = field(default_factory=set)
 
 
 async def judge_next_batch(conn: AsyncConnection[TupleRow], bench: Bench, *, now: datetime) -> Judged | None:
@@ -86,6 +88,7 @@ async def judge_next_batch(conn: AsyncConnection[TupleRow], bench: Bench, *, now
         await lock_subjects(conn, by_subject)
         people = await residents(conn, by_subject)
         visits = await visits_of(conn, list(people))
+        turn.with_episodes.update(await open_episodes(conn, list(people)))
         for subject_id in sorted(by_subject):
             person = people.get(subject_id)
             fresh = await _let_through(turn, person, by_subject[subject_id])
@@ -165,6 +168,7 @@ async def _raise_findings(
     allowed = [device_reading(reading) for reading in stored if why_barred(reading, resident) is None]
     known = await known_findings(conn, resident.subject_id, since=earliest)
     person = rule_resident(resident)
+    conditions = {reading.concept for reading in fresh}
     for index, reading in enumerate(allowed):
         if reading.measured_at < earliest:
             continue
@@ -172,7 +176,11 @@ async def _raise_findings(
             bench.desk.packs, person, allowed[:index], reading, now, visits=visits, rules=bench.rules
         ):
             if (finding.rule, reading.reference) in known:
+                said = known[finding.rule, reading.reference]
+                if said is not None and finding.told_zh is not None and said != finding.told_zh.head:
+                    await restate(conn, resident.subject_id, finding, reading.reference)
                 continue
+            conditions.add(finding.condition)
             pack = bench.desk.pack(finding.programme)
             outcome = await raise_alert(
                 conn,
@@ -185,6 +193,8 @@ async def _raise_findings(
             )
             if outcome is not None and not outcome.again:
                 raised[outcome.reason] += 1
+    if raised or resident.subject_id in turn.with_episodes:
+        await retell(Teller(conn, bench.desk, now, allowed), resident.subject_id, conditions)
     return raised
 
 

@@ -33,7 +33,8 @@ def sessions(pack: Pack, readings: Iterable[DeviceReading]) -> list[list[DeviceR
 
 def session_record(session: Sequence[DeviceReading]) -> Record:
     """A session as one record: the mean of its sound readings, of the doubtful ones where none is sound."""
-    records = [as_record(reading) for reading in session]
+    began_at = min(reading.measured_at for reading in session)
+    records = [msgspec.structs.replace(as_record(reading), session_at=began_at) for reading in session]
     usable = [record for record in records if not impossible_facts(record.quantities) - {"heart_rate"}]
     counted = [record for record in usable if not record.questionable] or usable
     if len(counted) <= 1:

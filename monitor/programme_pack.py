@@ -19,9 +19,12 @@ from monitor.programme_condition import Condition
 from monitor.severity import ItemKind, Severity
 
 PLACEHOLDERS: Final[frozenset[str]] = frozenset(
-    {"when", "place", "evidence", "due", "measured", "previous", "days", "dates", "clause"}
+    {"when", "place", "evidence", "due", "measured", "previous", "days", "dates", "clause", "repeats", "line"}
 )
-"""What a sentence template may ask for; `monitor.sentences` fills them."""
+"""What a sentence template may ask for; `monitor.sentences` fills them.
+
+`line`: the clause's whole line. `repeats`: where the later readings of an episode go; nothing where there is one.
+"""
 
 
 class Part(enum.StrEnum):

@@ -167,7 +167,9 @@ async def detail(
         rule_id=row["rule_id"],
         citation=row["citation"],
         thresholds=threshold_lines(evidence, pack),
-        readings=await judged_readings(conn, row["subject_id"], row["alert_id"], row["measured_at"], evidence),
+        readings=await judged_readings(
+            conn, row["subject_id"], row["alert_id"], (row["measured_at"], row["last_measured_at"]), evidence
+        ),
         ask_signs=signs_to_ask(pack) if row["kind"] in _ASKED else [],
         history=await _history(conn, followup_id, desk),
         conventions=tuple(evidence.get("conventions", ())),

@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, Literal
 
 from monitor.evaluation_condition import Witness
+from monitor.evaluation_finding import Told
 from monitor.evaluation_record import Measured, OutOfRange, Record
 from monitor.programme_pack import Pack, Text
 
@@ -49,6 +50,8 @@ _SAID_OTHERWISE: Final = frozenset(
 )
 """Facts that the template says in its own words."""
 
+REPEATS: Final = "{repeats}"
+"""The placeholder of a template where an episode tells its repeats."""
 _MEAN: Final[dict[str, str]] = {"zh": "（{n} 次平均）", "en": " (mean of {n})"}
 _LATE: Final[dict[Language, str]] = {
     "zh": "迟到的读数：{measured}测，{received}才收到，已补评，不为过去呼叫。",
@@ -113,18 +116,23 @@ def witness_text(pack: Pack, witness: Witness, language: Language, *, shown: Col
 
 def line_text(witness: Witness, language: Language) -> str:
     """The boundary of a comparison in words: 不低于 180 mmHg; a converted limit names the printed one too."""
+    return f"{BOUNDARY[language][witness.op]} {_limit_text(witness, language)}"
+
+
+def _limit_text(witness: Witness, language: Language, *, plain: bool = False) -> str:
+    """180 mmHg, or 180 alone (plain); a converted limit names the printed one too."""
     assert witness.measured is not None
     assert witness.limit is not None
     assert witness.printed is not None
     reported, printed = witness.measured.unit, witness.printed
     unit = unit_text(reported, language)
-    words = BOUNDARY[language][witness.op]
     if printed.unit == reported:
-        return f"{words} {number_text(witness.limit, reported)} {unit}"
+        number = number_text(witness.limit, reported)
+        return number if plain else f"{number} {unit}"
     limit = number_text(witness.limit, reported, against=witness.measured.number)
     origin = f"{number_text(printed.value, printed.unit)} {unit_text(printed.unit, language)}"
     how = f"{origin} {_CONVERTED[language].get(reported, '')}"
-    return f"{words} {limit} {unit}" + (f"（{how}）" if language == "zh" else f" ({how})")
+    return f"{limit} {unit}" + (f"（{how}）" if language == "zh" else f" ({how})")
 
 
 def _beyond_text(beyond: OutOfRange, language: Language) -> str:
@@ -163,9 +171,52 @@ def _glucose_text(glucose: Measured, context: str | None, language: Language) ->
     return f"glucose {value} ({MEALS['en'].get(context or '', 'meal unknown')})"
 
 
-def fill(template: Text, values: Mapping[Language, Mapping[str, str]]) -> tuple[str, str]:
-    """(Chinese, English) sentence of a template; `values` by language and placeholder."""
-    return template.zh.format_map(values["zh"]), template.en.format_map(values["en"])
+def short_text(record: Record, facts: Collection[str]) -> str:
+    """The number of a record alone: 186/112, 3.1, HI; that of the first of `facts` where it is neither."""
+    sbp, dbp = record.quantities.get("sbp"), record.quantities.get("dbp")
+    if {"sbp", "dbp"} & set(facts) and sbp and dbp and sbp.number is not None and dbp.number is not None:
+        return f"{number_text(sbp.number, sbp.unit)}/{number_text(dbp.number, dbp.unit)}"
+    for name, measured in record.quantities.items():
+        if name in facts and measured.beyond is not None:
+            return str(measured.beyond)
+        if name in facts and measured.number is not None:
+            return number_text(measured.number, measured.unit)
+    return ""
+
+
+def lines_text(pack: Pack, lines: Sequence[Sequence[Witness]], language: Language, *, shown: Collection[str]) -> str:
+    """The lines reached by what stands in the sentence, in brackets: （收缩压 180 或舒张压 110）.
+
+    A line of alternatives "at or above" is said by its numbers, since the sentence says "at the line"; any other line
+    says its own boundary: （血糖不高于 3.9 mmol/L）.
+    """
+    said = [_alternatives(pack, line, language) for line in lines if any(half.fact in shown for half in line)]
+    if not said:
+        return ""
+    return f"（{'；'.join(said)}）" if language == "zh" else f" ({'; '.join(said)})"
+
+
+def _alternatives(pack: Pack, line: Sequence[Witness], language: Language) -> str:
+    plain = len(line) > 1 and all(half.op == ">=" for half in line)
+    halves = []
+    for half in line:
+        name = pack.facts[half.fact].zh if language == "zh" else pack.facts[half.fact].en
+        boundary = _limit_text(half, language, plain=True) if plain else line_text(half, language)
+        halves.append(f"{name} {boundary}" if plain or language == "en" else f"{name}{boundary}")
+    return (" 或" if language == "zh" else " or ").join(halves)
+
+
+def fill(template: Text, values: Mapping[Language, Mapping[str, str]]) -> tuple[Told, Told]:
+    """(Chinese, English) sentence of a template, in parts where it has a place for repeats.
+
+    values: by language and placeholder.
+    """
+    return _filled(template.zh, values["zh"]), _filled(template.en, values["en"])
+
+
+def _filled(template: str, values: Mapping[str, str]) -> Told:
+    head, _, tail = template.partition(REPEATS)
+    return Told(head.format_map(values), tail.format_map(values))
 
 
 def evidence_text(pack: Pack, witnesses: Sequence[Witness], language: Language, *, shown: Collection[str] = ()) -> str:

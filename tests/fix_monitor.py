@@ -91,6 +91,12 @@ class Stage:
                 await assign_device(self.conn, device, subject_id, since=NOW - timedelta(days=400), by="test", now=NOW)
         return subject_id
 
+    async def give(self, device: str, subject_id: UUID, *, since: datetime = NOW - timedelta(days=400)) -> int:
+        """The assignment of a device, registered if it was not."""
+        async with self.conn.transaction():
+            await register_device(self.conn, device, concept=None, label=None, now=NOW)
+            return await assign_device(self.conn, device, subject_id, since=since, by="test", now=NOW)
+
     async def nurse(
         self, login: str = "wang", name: str = "王护士", *, sites: tuple[str, ...] = ("*",), role: Role = Role.NURSE
     ) -> User:

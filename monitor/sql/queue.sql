@@ -28,7 +28,9 @@ GROUP BY f.kind
 SELECT f.followup_id, f.subject_id, f.kind, f.severity, f.state, f.sentence_zh, f.sentence_en, f.raised_at, f.due_on,
        f.holder_id, u.name AS holder_name, f.claimed_at, f.repeats, f.late, f.attempts, f.alert_id, f.programme, f.citation,
        p.sex, p.birth_date, p.site, p.simulated, r.programmes, i.key_id, i.name, i.phone, i.contact_name,
-       i.contact_phone, n.rule_id, n.measured_at, n.evidence
+       i.contact_phone, n.rule_id, n.measured_at, n.evidence,
+       (SELECT max(measured_at) FROM monitor.finding WHERE alert_id = f.alert_id AND withdrawn_at IS NULL)
+         AS last_measured_at
 FROM monitor.followup f
 JOIN monitor.patient p USING (subject_id)
 JOIN monitor.identity i USING (subject_id)
@@ -48,7 +50,7 @@ WHERE e.followup_id = %(followup_id)s
 ORDER BY e.event_id
 
 -- name: used_readings
-SELECT evidence_key FROM monitor.finding WHERE alert_id = %(alert_id)s
+SELECT evidence_key FROM monitor.finding WHERE alert_id = %(alert_id)s AND withdrawn_at IS NULL
 
 -- name: why_unjudged
 SELECT evidence_key, reason FROM monitor.unjudged

@@ -28,7 +28,7 @@ async def test_a_repeat_joins_the_open_episode(stage: Stage) -> None:
     assert await stage.raised(cuff(182, 108, at=later), at=later) == [REPEATED]
     (item,) = (await stage.queue(nurse)).items
     assert item.repeats == 1
-    assert "182" in item.sentence_zh
+    assert "186/112 mmHg，5 分钟后复测 182/108" in item.sentence_zh
     assert await stage.rows("SELECT count(*) FROM monitor.alert") == [(1,)]
 
 
