@@ -19,11 +19,26 @@ pytest.importorskip(
 AXE = files("axe_playwright_python").joinpath("axe.min.js")
 
 
+# a part that is being replaced is dimmed for that moment: looked at only when nothing on the page waits for an answer
+LOOK = """async () => {
+  const waiting = () => document.querySelector('[aria-busy="true"]');
+  for (;;) {
+    while (waiting()) await new Promise((then) => setTimeout(then, 20));
+    let moved = false;
+    const watch = new MutationObserver(() => { moved = true; });
+    watch.observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["aria-busy"] });
+    const found = await axe.run({ resultTypes: ["violations"] });
+    watch.disconnect();
+    if (!moved || !found.violations.length) return found;
+  }
+}"""
+
+
 async def violations(page: Page) -> list[str]:
     """What axe finds serious or critical on the page as it stands."""
     # the page's policy forbids foreign scripts, so the tool is brought in past it
     await page.evaluate(AXE.read_text(encoding="utf-8"))
-    found: dict[str, Any] = await page.evaluate("axe.run({resultTypes: ['violations']})")
+    found: dict[str, Any] = await page.evaluate(LOOK)
     return [
         f"{each['id']}: {[node['html'][:120] for node in each['nodes']][:3]}"
         for each in found["violations"]
