@@ -15,7 +15,7 @@ import structlog
 
 from devices.ieee11073.codes import AbortReason
 from devices.ieee11073.manager import Manager
-from devices.ieee11073.outputs import Answered, Became, Keep, Odd, Output
+from devices.ieee11073.outputs import Answered, Became, Keep, Odd, Output, Send
 from devices.ieee11073.remembered import Remembered
 from devices.ieee11073.states import Event, State
 from devices.ieee11073.terms import Terms
@@ -154,25 +154,34 @@ class _Connection(asyncio.Protocol):
 
     def _do(self, outputs: list[Output]) -> None:
         """Commit all readings in one transaction, then send all octets in their order."""
-        if outputs and not self._keep(outputs):
+        readings: list[Observation] = []
+        octets: list[bytes] = []
+        others: list[Odd | Became | Answered] = []
+        for output in outputs:
+            if isinstance(output, Keep):
+                readings.extend(output.observations)
+                octets.append(output.octets)
+            elif isinstance(output, Send):
+                octets.append(output.octets)
+            else:
+                others.append(output)
+        if not self._keep(readings, others):
             self._refuse()
             return
-        octets = b"".join(output.octets for output in outputs if not isinstance(output, Became | Odd | Answered))
         if octets and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(octets)
-        for output in outputs:
-            if isinstance(output, Became):
-                self._became(output)
+            self._transport.write(b"".join(octets))
+        for other in others:
+            if isinstance(other, Became):
+                self._became(other)
         self._arm()
 
-    def _keep(self, outputs: list[Output]) -> bool:
+    def _keep(self, readings: list[Observation], others: list[Odd | Became | Answered]) -> bool:
         """False: not kept, so nothing may be confirmed."""
         listener = self._listener
-        readings = [one for output in outputs if isinstance(output, Keep) for one in output.observations]
         try:
             if readings:
                 listener.kept.put(readings)
-            for output in outputs:
+            for output in others:
                 if isinstance(output, Odd):
                     self._log.warning("frame cannot be read", field=output.field, reason=output.reason)
                     listener.kept.odd(self._device, "20601", output.frame, output.field, output.reason)
@@ -189,9 +198,9 @@ class _Connection(asyncio.Protocol):
     def _refuse(self) -> None:
         """The agent keeps what it has, and comes again."""
         for output in self._manager.abort(self._loop.time(), AbortReason.BUFFER_OVERFLOW):
-            if not isinstance(output, Became | Odd | Answered) and self._transport is not None:
-                # readings that were held back are not kept either: only what confirms nothing is sent
-                self._transport.write(b"" if isinstance(output, Keep) else output.octets)
+            # a reading that was held back is not kept either, so its confirmation stays here
+            if isinstance(output, Send) and self._transport is not None:
+                self._transport.write(output.octets)
         self.drop()
 
     @property

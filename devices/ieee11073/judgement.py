@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from devices.ieee11073.association import Aarq, Information
-from devices.ieee11073.codes import MDER, SYSTEM_AGENT, VERSION_1, AssociateResult, ConfigResult
+from devices.ieee11073.association import Aare, Aarq, Information
+from devices.ieee11073.codes import MDER, SYSTEM_AGENT, TEST_ASSOCIATION, VERSION_1, AssociateResult, ConfigResult
 from devices.ieee11073.events import ConfigReport
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.remembered import EXTENDED, STANDARD, Remembered
@@ -51,6 +51,17 @@ def judge_association(request: Aarq, remembered: Remembered) -> Verdict:  # noqa
     if known is not None:
         return Verdict(_R.ACCEPTED, about, known)
     return Verdict(_R.ACCEPTED_UNKNOWN_CONFIG, about)
+
+
+def answer_to(verdict: Verdict, system_id: bytes) -> Aare:
+    """The AARE. system_id: of the manager. A test association is one for both sides."""
+    about = verdict.information
+    if about is None:
+        return Aare.of(verdict.result)
+    tested = about.functional_units & TEST_ASSOCIATION
+    version = VERSION_1 if verdict.common_version else 0
+    us = Information.of_manager(system_id, functional_units=tested, protocol_version=version)
+    return Aare.of(verdict.result, us)
 
 
 def judge_configuration(report: ConfigReport) -> tuple[ConfigResult, Configuration | None]:

@@ -17,7 +17,6 @@ from devices.ieee11073.asking import Asking
 from devices.ieee11073.association import Aare, Aarq, Abrt, Information, Rlre, Rlrq
 from devices.ieee11073.codes import (
     TEST_ASSOCIATION,
-    VERSION_1,
     AbortReason,
     AssociateResult,
     ConfigResult,
@@ -37,7 +36,7 @@ from devices.ieee11073.data_apdu import (
 from devices.ieee11073.errors import UnknownApdu, WrongState
 from devices.ieee11073.events import ConfigReply, read_config, write_config_reply
 from devices.ieee11073.interview import Interview
-from devices.ieee11073.judgement import Verdict, judge_association, judge_configuration
+from devices.ieee11073.judgement import Verdict, answer_to, judge_association, judge_configuration
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.outputs import Answered, Became, Output, Send
 from devices.ieee11073.remembered import Remembered
@@ -52,7 +51,10 @@ _SIMPLE: Final[dict[type[Any], Event]] = {
     Rlre: Event.RX_RLRE,
     Abrt: Event.RX_ABRT,
 }
-_ACCEPTED: Final = frozenset({AssociateResult.ACCEPTED, AssociateResult.ACCEPTED_UNKNOWN_CONFIG})
+_VERDICTS: Final = {
+    AssociateResult.ACCEPTED: Event.RX_AARQ_KNOWN,
+    AssociateResult.ACCEPTED_UNKNOWN_CONFIG: Event.RX_AARQ_UNKNOWN,
+}
 
 
 class Manager:
@@ -223,29 +225,19 @@ class Manager:
         except DeviceError as error:
             found.append(refusals.odd(frame, error))
             verdict = Verdict(AssociateResult.REJECTED_UNKNOWN)
-        event = {
-            AssociateResult.ACCEPTED: Event.RX_AARQ_KNOWN,
-            AssociateResult.ACCEPTED_UNKNOWN_CONFIG: Event.RX_AARQ_UNKNOWN,
-        }.get(verdict.result, Event.RX_AARQ_REJECTED)
+        event = _VERDICTS.get(verdict.result, Event.RX_AARQ_REJECTED)
         before = len(found)
         row = self._enter(event, now, found)
         if row is None or row.do not in {Do.ACCEPT, Do.ACCEPT_UNKNOWN, Do.REJECT}:
             return
         about = verdict.information
-        answer = Aare.of(verdict.result, None if about is None else self._of_us(about, common=verdict.common_version))
-        found.insert(before, Send(apdu.encode(answer)))
-        if verdict.result not in _ACCEPTED or about is None:
+        found.insert(before, Send(apdu.encode(answer_to(verdict, self.terms.system_id))))
+        if verdict.result not in _VERDICTS or about is None:
             found.append(Became(self.state, f"rejected: {verdict.why or 'unreadable'}"))
             return
         self.about = about
         if verdict.configuration is not None:
             self._operate(verdict.configuration, now, found)
-
-    def _of_us(self, about: Information, *, common: bool) -> Information:
-        tested = about.functional_units & TEST_ASSOCIATION
-        return Information.of_manager(
-            self.terms.system_id, functional_units=tested, protocol_version=VERSION_1 if common else 0
-        )
 
     def _operate(self, configuration: Configuration, now: float, found: list[Output]) -> None:
         about = self.about
