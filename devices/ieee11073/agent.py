@@ -14,7 +14,7 @@ import msgspec
 
 from devices.errors import DeviceError
 from devices.ieee11073 import apdu, refusals
-from devices.ieee11073.asking import Asking, is_confirmed
+from devices.ieee11073.asking import is_confirmed
 from devices.ieee11073.association import Aare, Aarq, Abrt, Information, Rlre, Rlrq
 from devices.ieee11073.codes import (
     NO_TIME,
@@ -35,6 +35,7 @@ from devices.ieee11073.data_apdu import (
 )
 from devices.ieee11073.errors import UnknownApdu
 from devices.ieee11073.events import read_config_reply, write_config
+from devices.ieee11073.machine import Machine
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.outputs import Answered, Became, Output, Send
 from devices.ieee11073.scan_report import SHAPES
@@ -64,18 +65,14 @@ class Nameplate(NamedTuple):
     """Data requests that a manager may have under way, 0 or 1."""
 
 
-class Agent:
+class Agent(Machine):
     """One association with a manager. state: where it stands.  window: what a manager may see and do."""
 
     def __init__(self, plate: Nameplate, window: Window, timeouts: Timeouts = TIMEOUTS) -> None:
+        super().__init__(AGENT, timeouts)
         self.plate = plate
         self.window = window
-        self.state = State.DISCONNECTED
-        self._timeouts = timeouts
-        self._frames = apdu.Frames()
-        self._asking = Asking(timeouts)
         self._reports: deque[EventReport] = deque()
-        self._by: float | None = None
         self._retries = 0
         self._choice = 0
 
@@ -108,10 +105,6 @@ class Agent:
         """Ask (again) to be associated."""
         self._retries = 0
         return self._happened(Event.REQ_ASSOCIATE, now)
-
-    def disconnected(self, now: float) -> list[Output]:
-        """The transport is gone, and with it the association; what is not confirmed stays queued."""
-        return self._happened(Event.TRANSPORT_DOWN, now)
 
     def receive(self, octets: bytes, now: float) -> list[Output]:
         """What these octets of the stream lead to. Nothing that a manager sends raises."""
@@ -147,55 +140,14 @@ class Agent:
         self._reports.append(EventReport(0, handle, kind, info, time, confirmed))
         return self._next_report(now)
 
-    def release(self, now: float, reason: ReleaseReason = ReleaseReason.NORMAL) -> list[Output]:
-        """End the association in good order."""
-        found: list[Output] = []
-        self._enter(Event.REQ_RELEASE, now, found, release=reason)
-        return found
-
-    def abort(self, now: float, reason: AbortReason = AbortReason.UNDEFINED) -> list[Output]:
-        """End the association at once."""
-        found: list[Output] = []
-        self._enter(Event.REQ_ABORT, now, found, reason=reason)
-        return found
-
     # -- inside
 
-    def _happened(self, event: Event, now: float) -> list[Output]:
-        found: list[Output] = []
-        self._enter(event, now, found)
-        return found
-
-    def _enter(
-        self,
-        event: Event,
-        now: float,
-        found: list[Output],
-        *,
-        reason: AbortReason = AbortReason.UNDEFINED,
-        release: ReleaseReason = ReleaseReason.NORMAL,
-    ) -> Row | None:
-        """The row of the table for this event. None: there is none, and nothing follows."""
-        row = AGENT.get((self.state, event))
-        if row is None:
-            return None
-        match row.do:
-            case Do.ABORT:
-                found.append(Send(apdu.encode(Abrt(reason))))
-            case Do.SEND_RLRQ:
-                found.append(Send(apdu.encode(Rlrq(release))))
-            case Do.SEND_RLRE:
-                found.append(Send(apdu.encode(Rlre())))
-            case Do.REJECT:
-                found.append(Send(apdu.encode(Aare.of(AssociateResult.REJECTED_PERMANENT))))
-            case Do.SEND_AARQ:
-                found.append(Send(apdu.encode(self._request())))
-                self._by = now + self._timeouts.association
-            case _:
-                pass
-        if row.next is not self.state:
-            self._moved(row.next, event, now, found)
-        return row
+    def _also(self, do: Do, now: float, found: list[Output]) -> None:
+        if do is Do.REJECT:
+            found.append(Send(apdu.encode(Aare.of(AssociateResult.REJECTED_PERMANENT))))
+        elif do is Do.SEND_AARQ:
+            found.append(Send(apdu.encode(self._request())))
+            self._by = now + self._timeouts.association
 
     def _request(self) -> Aarq:
         plate = self.plate
@@ -271,14 +223,6 @@ class Agent:
             self._enter(event, now, found)
         else:
             self._data(message, now, found)  # type: ignore[arg-type]  # the others are in `_SIMPLE`
-
-    def _unreadable(self, frame: bytes, error: DeviceError, now: float, found: list[Output]) -> None:
-        found.append(refusals.odd(frame, error))
-        invoke_id = apdu.invoke_id_of(frame)
-        if invoke_id is None:
-            self._enter(Event.RX_GARBAGE, now, found)
-        else:
-            found.extend(refusals.of_frame(invoke_id, error, self._enter(Event.RX_UNREADABLE, now, found)))
 
     def _data(self, message: DataApdu, now: float, found: list[Output]) -> None:
         match message:

@@ -13,7 +13,6 @@ from typing import Any, Final
 from devices.errors import DeviceError
 from devices.gatt.record import DeviceFacts
 from devices.ieee11073 import apdu, refusals
-from devices.ieee11073.asking import Asking
 from devices.ieee11073.association import Aare, Aarq, Abrt, Information, Rlre, Rlrq
 from devices.ieee11073.codes import (
     TEST_ASSOCIATION,
@@ -37,11 +36,12 @@ from devices.ieee11073.errors import UnknownApdu, WrongState
 from devices.ieee11073.events import ConfigReply, read_config, write_config_reply
 from devices.ieee11073.interview import Interview
 from devices.ieee11073.judgement import Verdict, answer_to, judge_association, judge_configuration
+from devices.ieee11073.machine import Machine
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.outputs import Answered, Became, Output, Send
 from devices.ieee11073.remembered import Remembered
 from devices.ieee11073.reports import Reports
-from devices.ieee11073.states import ABORT_REASONS, MANAGER, Do, Event, Row, State
+from devices.ieee11073.states import ABORT_REASONS, MANAGER, Do, Event, State
 from devices.ieee11073.terms import Terms
 from devices.observation import Fact
 
@@ -57,17 +57,14 @@ _VERDICTS: Final = {
 }
 
 
-class Manager:
+class Manager(Machine):
     """One association with one agent at a time. state: where it stands.  about: what the agent said of itself."""
 
     def __init__(self, terms: Terms, remembered: Remembered | None = None) -> None:
+        super().__init__(MANAGER, terms.timeouts)
         self.terms = terms
         self.remembered = Remembered() if remembered is None else remembered
-        self.state = State.DISCONNECTED
         self.about: Information | None = None
-        self._frames = apdu.Frames()
-        self._asking = Asking(terms.timeouts)
-        self._by: float | None = None
         self._opening: list[Question] = []
         self._open_by: float | None = None
         self._reports = Reports(terms.timeouts.patience)
@@ -79,10 +76,6 @@ class Manager:
         """The transport is there; the agent speaks first."""
         self._frames = apdu.Frames()
         return self._happened(Event.TRANSPORT_UP, now)
-
-    def disconnected(self, now: float) -> list[Output]:
-        """The transport is gone, and with it the association."""
-        return self._happened(Event.TRANSPORT_DOWN, now)
 
     def receive(self, octets: bytes, now: float, received_at: datetime) -> list[Output]:
         """What these octets of the stream lead to. Nothing that an agent sends raises."""
@@ -116,16 +109,6 @@ class Manager:
 
     # -- what the gateway wants
 
-    def release(self, now: float) -> list[Output]:
-        """End the association in good order."""
-        return self._happened(Event.REQ_RELEASE, now)
-
-    def abort(self, now: float, reason: AbortReason = AbortReason.UNDEFINED) -> list[Output]:
-        """End the association at once."""
-        found: list[Output] = []
-        self._enter(Event.REQ_ABORT, now, found, reason=reason)
-        return found
-
     def ask(self, question: Question, now: float) -> list[Output]:
         """GET, SET or ACTION, in its turn; its invoke id is given here. The answer comes as `Answered`. WrongState."""
         if self.state is not State.OPERATING or isinstance(question, EventReport):
@@ -139,33 +122,10 @@ class Manager:
     def _new_interview(self) -> Interview:
         return Interview(self.terms.zone, sets_time=self.terms.sets_time, clears=self.terms.clears)
 
-    def _happened(self, event: Event, now: float) -> list[Output]:
-        found: list[Output] = []
-        self._enter(event, now, found)
-        return found
-
-    def _enter(
-        self, event: Event, now: float, found: list[Output], *, reason: AbortReason = AbortReason.UNDEFINED
-    ) -> Row | None:
-        """The row of the table for this event: into its next state, and what it says of the association itself.
-
-        None: the table has no row, so the event cannot happen here and nothing follows from it.
-        """
-        row = MANAGER.get((self.state, event))
-        if row is None:
-            return None
-        if self.state is State.OPERATING and row.next is not State.OPERATING:
+    def _leaving(self, found: list[Output]) -> None:
+        if self.state is State.OPERATING:
             # what was held back was heard, whatever ends the association
             found.extend(self._reports.release(self._interview.clocks))
-        if row.do is Do.ABORT:
-            found.append(Send(apdu.encode(Abrt(reason))))
-        elif row.do is Do.SEND_RLRE:
-            found.append(Send(apdu.encode(Rlre())))
-        elif row.do is Do.SEND_RLRQ:
-            found.append(Send(apdu.encode(Rlrq())))
-        if row.next is not self.state:
-            self._moved(row.next, event, now, found)
-        return row
 
     def _moved(self, state: State, event: Event, now: float, found: list[Output]) -> None:
         timeouts = self.terms.timeouts
@@ -210,14 +170,6 @@ class Manager:
                 self._data(Event.RX_QUESTION, message, frame, now, received_at, found)
             case answer:
                 self._answer(answer, frame, now, received_at, found)
-
-    def _unreadable(self, frame: bytes, error: DeviceError, now: float, found: list[Output]) -> None:
-        found.append(refusals.odd(frame, error))
-        invoke_id = apdu.invoke_id_of(frame)
-        if invoke_id is None:
-            self._enter(Event.RX_GARBAGE, now, found)
-        else:
-            found.extend(refusals.of_frame(invoke_id, error, self._enter(Event.RX_UNREADABLE, now, found)))
 
     def _request(self, message: Aarq, frame: bytes, now: float, found: list[Output]) -> None:
         try:
