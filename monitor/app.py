@@ -6,8 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,12 +17,12 @@ from monitor.database import open_pool, require_migrated
 from monitor.desk import Desk
 from monitor.evaluator import run_evaluator
 from monitor.judging import LiveRules
-from monitor.judging_batch import Bench
+from monitor.judging_subject import Bench
 from monitor.schedule import run_schedule
 from monitor.settings import Settings
 
 _LAST_REQUESTS_SECONDS: Final = 5
-"""A live feed is a request that never ends by itself."""
+"""For requests at work; live feeds end at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +66,7 @@ async def run(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
 
 async def serve(settings: Settings) -> None:
     """The desk over HTTP until a signal; open requests end first. NotMigrated, DatabaseUnavailable: at start."""
-    from monitor.web.app import create_app  # noqa: PLC0415 - the judge needs no web
+    from monitor.web.app import Server, create_app  # noqa: PLC0415 - the judge needs no web
 
     url = settings.database_url.get_secret_value()
     await require_migrated(url)
@@ -84,7 +83,7 @@ async def serve(settings: Settings) -> None:
             server_header=False,
             timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
         )
-        await _Desk(config).serve()
+        await Server(config).serve()
     finally:
         await pool.close()
 
@@ -104,17 +103,6 @@ def configure_logging(level: int = logging.INFO) -> None:
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
-
-
-class _Desk(uvicorn.Server):
-    """uvicorn ends a drained server by raising the signal again; ours has done its work and exits with 0."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signum, self.handle_exit, signum, None)
-        yield
 
 
 class _ToStructlog(logging.Handler):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import signal
 import socket
 import traceback
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -83,7 +84,22 @@ def create_app(
 
 
 class Server(uvicorn.Server):
-    """Uvicorn that ends the live streams first, so that stopping does not wait for open pages."""
+    """Uvicorn that ends the live streams first, so that stopping does not wait for open pages.
+
+    Uvicorn ends a drained server by raising the signal again; this one has done its work and its process exits with 0.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM drain, where they can be listened for: in the main thread."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self.handle_exit, signum, None)
+        try:
+            yield
+        finally:
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(signum)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the feed of the application given to `uvicorn.Config`, then as usual."""
@@ -154,15 +170,20 @@ def _answer(request: Request, status: int, key: str, reference: str = "") -> Res
     t = viewing.t
     heading, said = t(f"failure.{key}.heading"), t(f"failure.{key}.said")
     if viewing.fetched:
-        return JSONResponse({"outcome": key, "toast": f"{heading}{said}", "reference": reference}, status_code=status)
+        # what stands on the page stays; only the toast is said
+        toast = render(shared_of(request), viewing, "_toast.html", status, said=f"{heading}{said}", reference=reference)
+        toast.headers["HX-Reswap"] = "none"
+        return toast
     return render(shared_of(request), viewing, "failure.html", status, heading=heading, said=said, reference=reference)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
-    if isinstance(error, SignInNeeded) and request.method == "GET" and not anonymous(request).fetched:
-        back = quote(anonymous(request).path, safe="")
-        return RedirectResponse(f"/login?back={back}", status_code=303)
+    viewing = anonymous(request)
+    if isinstance(error, SignInNeeded) and viewing.fetched:
+        return Response(status_code=error.status, headers={"HX-Redirect": f"/login?back={quote(viewing.at, safe='')}"})
+    if isinstance(error, SignInNeeded) and request.method == "GET":
+        return RedirectResponse(f"/login?back={quote(viewing.path, safe='')}", status_code=303)
     return _answer(request, error.status, error.key)
 
 

@@ -1,12 +1,14 @@
 """Live changes: one LISTEN connection a process, fanned out to every open page by server-sent events.
 
-An event says that an item changed, never what about: `{id, event, severity}`. The page fetches what it may see, so
-permission and audit stay in one place. While the LISTEN connection is down no beat is sent, and pages notice.
+An event says that an item changed, never what about: `{id, event, severity}`. It is told twice, as `item-<id>` to what
+shows this item and as `queue` to what shows all of them. The page fetches what it may see, so permission and audit stay
+in one place. While the LISTEN connection is down no beat is sent, and pages notice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,7 +37,7 @@ router = APIRouter()
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of the stream; `name` is queue, gap, beat or signed-out."""
+    """One event of the stream; `name` is item-<id>, queue, gap, beat, deaf or signed-out."""
 
     name: str
     data: str = "{}"
@@ -68,6 +70,7 @@ class Feed:
                     self.publish(self._next("gap"))
                     self.listening.set()
                     async for notice in conn.notifies():
+                        self.publish(Event(f"item-{_id_of(notice.payload)}", notice.payload))
                         self.publish(self._next("queue", notice.payload))
             except OperationalError as error:
                 _log.warning("live_feed_lost", error=type(error).__name__)
@@ -127,6 +130,14 @@ class Feed:
         if last in idents:
             return [*list(self._kept)[idents.index(last) + 1 :], now]
         return [now] if last == now.ident else [Event("gap", ident=now.ident), now]
+
+
+def _id_of(payload: str) -> int:
+    """The item of a notice; 0 for a notice that is not one of ours."""
+    try:
+        return int(json.loads(payload)["id"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 @router.get("/events")

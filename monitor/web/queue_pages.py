@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, Response
 
 from monitor import queue as work
@@ -17,12 +17,13 @@ from monitor.queue import Item
 from monitor.severity import KIND_ORDER, ItemKind, Severity
 from monitor.web import wording
 from monitor.web.item_view import pane_values
-from monitor.web.queue_rows import MARKS, Row, row_of, sections_of
+from monitor.web.queue_rows import GHOST, MARKS, Row, row_of, sections_of
 from monitor.web.texts import Texts
 from monitor.web.viewing import Looking, SignedIn, render, see_other
 
 router = APIRouter()
 FIRST_ROWS: Final = 30
+Shown = Annotated[list[str] | None, Query()]
 DUE_KINDS: Final = frozenset({ItemKind.RECHECK.value, ItemKind.REFERRAL_CHECK.value, ItemKind.TWO_WEEKS.value})
 _CHIPS: Final = (
     ("all", None, None),
@@ -134,29 +135,69 @@ async def queue_page(looking: SignedIn, kind: str = "", mine: str = "", item: in
         "queue.html",
         **({"detail": None, "alone": False} | detail | page | values),
         chips=_chips(counts, chosen, t),
-        query=chosen.query,
+        has_rows=bool(values["shown"]),
         filtered=chosen.active,
+        newer=0,
         shown_keys=[(names, t(f"keys.{key}")) for names, key in SHOWN_KEYS],
         printed_at=wording.moment(viewing.now, viewing.now, viewing.zone, t),
     )
 
 
 @router.get("/queue/items")
-async def queue_items(looking: SignedIn, kind: str = "", mine: str = "", item: int = 0) -> HTMLResponse:
-    """The sections alone, with the counts in `X-Counts`: what the page's script compares with its rows."""
-    values = await _rows(looking, _filter(kind, mine), item)
-    answer = render(looking.shared, looking.viewing, "_rows.html", **values)
-    answer.headers["X-Counts"] = json.dumps(values["counts"] | {"unclaimed": values["unclaimed"]})
-    return answer
+async def queue_items(
+    looking: SignedIn, kind: str = "", mine: str = "", item: int = 0, shown: Shown = None
+) -> HTMLResponse:
+    """The whole list again, in its order; what was not among the `shown` is marked as new."""
+    chosen = _filter(kind, mine)
+    values = await _rows(looking, chosen, item)
+    known = set(_marks(shown or [])) if shown else None
+    around = _around(values, chosen, looking.viewing.t, has_rows=bool(values["shown"]))
+    return render(looking.shared, looking.viewing, "_list.html", **(values | around), known=known, newer=0)
+
+
+@router.get("/queue/changes")
+async def queue_changes(looking: SignedIn, kind: str = "", mine: str = "", shown: Shown = None) -> HTMLResponse:
+    """What differs from the rows a page says it shows (`5:mark`): each changed row in its place, new emergencies on top
+    of theirs, the number of other new rows, and every count. What left the list stays as it ended."""
+    chosen, marks = _filter(kind, mine), _marks(shown or [])
+    values = await _rows(looking, chosen, 0)
+    every: dict[int, Row] = values["every"]
+    arrived = [row for section in values["sections"] for row in section.rows if row.id not in marks]
+    sudden = [row for row in arrived if row.kind == ItemKind.EMERGENCY]
+    changed = [every[key] for key, mark in marks.items() if key in every and every[key].mark != mark]
+    vanished = []
+    for key in [key for key, mark in marks.items() if key not in every and mark != GHOST]:
+        left = await work.item(
+            looking.conn, key, viewer=looking.user, desk=looking.shared.desk, now=looking.viewing.now
+        )
+        row = row_of(left, looking.viewing) if left else None
+        if row is None:
+            vanished.append(key)
+        elif row.mark != marks[key]:
+            changed.append(row)
+    around = _around(values, chosen, looking.viewing.t, has_rows=bool(marks or sudden))
+    return render(
+        looking.shared,
+        looking.viewing,
+        "_changes.html",
+        **(values | around),
+        rows_changed=changed,
+        vanished=vanished,
+        sudden=sudden,
+        newer=len(arrived) - len(sudden),
+    )
 
 
 @router.get("/strip")
-async def emergency_strip(looking: SignedIn, about: UUID | None = None) -> HTMLResponse:
-    """The strip of pages that are not the queue; empty when somebody has every emergency. about: whose page it is."""
+async def emergency_strip(looking: SignedIn, about: UUID | None = None, shown: str = "") -> Response:
+    """The strip of pages that are not the queue, and the counts; 204 when that would be what is `shown`.
+
+    about: whose page it is, their own emergency stands on it already.
+    """
     values = await frame(looking, "", None, except_subject=about)
-    answer = render(looking.shared, looking.viewing, "_strip.html", **values)
-    answer.headers["X-Counts"] = json.dumps({"unclaimed": values["unclaimed"]})
-    return answer
+    if shown == values["strip_mark"]:
+        return Response(status_code=204)
+    return render(looking.shared, looking.viewing, "_stripped.html", **values, said="")
 
 
 async def frame(
@@ -168,6 +209,7 @@ async def frame(
     """
     viewing, t = looking.viewing, looking.viewing.t
     shown: list[Item] = []
+    unassigned = 0
     if strip or unclaimed is None:
         found = await work.queue(
             looking.conn,
@@ -177,7 +219,7 @@ async def frame(
             kind=ItemKind.EMERGENCY.value,
         )
         waiting = [item for item in found.items if item.holder_id is None]
-        unclaimed = len(waiting)
+        unclaimed, unassigned = len(waiting), found.counts["unassigned"]
         shown = [item for item in waiting if item.state == "open" and item.subject_id != except_subject]
     first = row_of(shown[0], viewing) if shown else None
     return {
@@ -185,6 +227,8 @@ async def frame(
         "unclaimed": unclaimed,
         "words": json.dumps(t.below("js"), ensure_ascii=False),
         "keys": [(names, t(f"keys.{key}")) for names, key in KEYS],
+        "unassigned": unassigned,
+        "strip_mark": f"{first.shown if first else ''}-{len(shown)}-{unclaimed}-{unassigned}",
         "strip": first and Strip(first.id, first.name, first.simulated, first.plain, first.since, first.wait),
         "strip_more": max(0, len(shown) - 1),
         "strip_source": f"/strip?about={except_subject}" if except_subject else "/strip",
@@ -209,11 +253,29 @@ async def _rows(looking: Looking, chosen: Filter, wanted: int) -> dict[str, Any]
         unclaimed = everything["unclaimed"]
     return {
         "sections": sections,
+        "every": {row.id: row for row in rows},
+        "query": chosen.query,
+        "unassigned": found.counts["unassigned"],
         "counts": found.counts | {"due": sum(found.counts.get(kind, 0) for kind in DUE_KINDS)},
         "unclaimed": unclaimed,
         "shown": len(shown),
         "selected": wanted if wanted in shown else (shown[0] if shown else 0),
     }
+
+
+def _around(values: dict[str, Any], chosen: Filter, t: Texts, *, has_rows: bool) -> dict[str, Any]:
+    """What stands around the rows and follows them."""
+    return {
+        "chips": _chips(values["counts"], chosen, t),
+        "filtered": chosen.active,
+        "has_rows": has_rows,
+        "oob": "true",
+    }
+
+
+def _marks(shown: Sequence[str]) -> dict[int, str]:
+    pairs = [entry.partition(":") for entry in shown]
+    return {int(key): mark for key, _, mark in pairs if key.isascii() and key.isdecimal() and len(key) < 19}
 
 
 def _chips(counts: dict[str, int], chosen: Filter, t: Texts) -> list[Chip]:

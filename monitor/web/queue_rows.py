@@ -36,6 +36,8 @@ SECTION_MARKS: Final = {
     ItemKind.TECHNICAL: MARKS[Severity.TECHNICAL],
 }
 _LATE: Final = {"zh": "迟到的读数：", "en": "Late reading:"}
+GHOST: Final = "closed"
+"""The mark of a closed row: nothing more happens to it."""
 _TICKING: Final = timedelta(hours=1)
 
 
@@ -73,6 +75,11 @@ class Row:
     mark: str
 
     @property
+    def shown(self) -> str:
+        """What an open page says it shows of this item; whatever differs is sent to it."""
+        return f"{self.id}:{self.mark}"
+
+    @property
     def css_row(self) -> str:
         """Classes of the `<tr>`: the red ground always means that nobody has claimed it."""
         names = []
@@ -106,6 +113,7 @@ def row_of(item: Item, viewing: Viewing) -> Row:
     mine = viewing.user is not None and item.holder_id == viewing.user.user_id
     emergency = item.severity == Severity.EMERGENCY
     unclaimed = item.holder_id is None and not ghost
+    began = t("row.since", clock=wording.start(item.raised_at, now, viewing.zone))
     waited = now - item.raised_at
     sentence = item.sentence_zh if t.chinese else item.sentence_en
     # what the rules append about lateness is a tag here, so that the row keeps to what was measured
@@ -122,12 +130,15 @@ def row_of(item: Item, viewing: Viewing) -> Row:
         )
         left = (item.due_on - today).days
         wait_css = "wrn" if left < 0 else "due" if left == 0 else ""
+    elif not unclaimed:
+        # somebody has it: nobody waits any more
+        wait, wait_css, wait_note = began, "", ""
     else:
-        ticking = emergency and unclaimed and waited < _TICKING
-        wait, wait_css = wording.wait(waited, t, seconds=ticking), "emg" if emergency and unclaimed else ""
-        wait_note = t("row.since", clock=wording.start(item.raised_at, now, viewing.zone))
+        ticking = emergency and waited < _TICKING
+        wait, wait_css = wording.wait(waited, t, seconds=ticking), "emg" if emergency else ""
+        wait_note = began
     if item.repeats and not ghost:
-        wait_note = f"{wait_note} · {t('row.repeats', n=item.repeats)}"
+        wait_note = " · ".join(part for part in (wait_note, t("row.repeats", n=item.repeats)) if part)
     holder = (t("row.me") if mine else item.holder_name or "") if item.holder_id is not None else ""
     programmes = [programme_word(name, t) for name in item.programmes]
     shown = (
@@ -150,10 +161,10 @@ def row_of(item: Item, viewing: Viewing) -> Row:
         sentence=wording.emphasise(plain, f"t-{css}" if emergency else ""),
         plain=plain,
         wait=wait,
-        wait_word=t("row.due") if dated else t("row.waiting"),
+        wait_word=t("row.due") if dated else t("row.waiting") if unclaimed else "",
         wait_css=wait_css,
         wait_note=wait_note,
-        since="" if ghost or dated else item.raised_at.isoformat(),
+        since=item.raised_at.isoformat() if unclaimed and not dated else "",
         ticks=emergency and unclaimed,
         holder=holder,
         face=(viewing.user.name if mine and viewing.user else item.holder_name or "")[:1],
@@ -162,7 +173,7 @@ def row_of(item: Item, viewing: Viewing) -> Row:
         ghost=ghost,
         late=item.late or bool(lateness),
         say="，".join([plain.rstrip("。."), item.site]) if t.chinese else f"{plain.rstrip('.')}, {item.site}",
-        mark=hashlib.sha256(repr(shown).encode()).hexdigest()[:12],
+        mark=GHOST if ghost else hashlib.sha256(repr(shown).encode()).hexdigest()[:12],
     )
 
 
@@ -198,7 +209,5 @@ def _hold_note(item: Item, viewing: Viewing, *, ghost: bool) -> str:
     if ghost:
         return t("row.closed_by", name=item.holder_name) if item.holder_name else t("row.closed")
     if item.claimed_at is not None and item.holder_id is not None:
-        if item.severity == Severity.EMERGENCY:
-            return t("row.claimed_after", wait=wording.wait(item.claimed_at - item.raised_at, t, seconds=True))
         return t("row.claimed_at", clock=wording.start(item.claimed_at, viewing.now, viewing.zone))
     return t("row.acknowledged") if item.state == "acknowledged" else ""

@@ -1,7 +1,7 @@
 """One request of the desk: who looks, in which language and theme, inside which transaction.
 
-A request is one transaction: `Looking` commits before the answer is sent. Background requests of the page's own script
-carry `X-Background` and do not count as use of the session.
+A request is one transaction: `Looking` commits before the answer is sent. What an open page asks for by itself carries
+`X-Background` and does not count as use of the session.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Request
@@ -60,7 +61,8 @@ class Shared:
 class Viewing:
     """The request as the pages see it. `user` is None before log-in; `key` ties forms to the session.
 
-    fetched: the page's script asks for a part; alone: it stands on an item's own page.
+    fetched: HTMX asks for a part of a page; target: id of the element the answer goes to; alone: that element stands on
+    an item's own page; at: the address of the page that asks.
     """
 
     t: Texts
@@ -71,7 +73,9 @@ class Viewing:
     key: str
     user: User | None = None
     fetched: bool = False
+    target: str = ""
     alone: bool = False
+    at: str = ""
 
     @property
     def csrf(self) -> str:
@@ -117,8 +121,10 @@ def anonymous(request: Request) -> Viewing:
         now=shared.clock(),
         zone=shared.desk.zone,
         key=request.cookies.get(shared.form_cookie, ""),
-        fetched="x-partial" in request.headers,
-        alone=request.headers.get("x-partial", "").endswith("alone"),
+        fetched="hx-request" in request.headers,
+        target=request.headers.get("hx-target", ""),
+        alone="x-alone" in request.headers,
+        at=_here(request.headers.get("hx-current-url", "")),
     )
 
 
@@ -135,7 +141,7 @@ async def looking(request: Request, conn: Transaction) -> Looking:
     """Who asks. SignInNeeded: nobody; WrongRole: no clinical detail for this role; ForeignForm: a forged post."""
     shared, viewing = shared_of(request), anonymous(request)
     token = request.cookies.get(shared.session_cookie, "")
-    touch = "x-background" not in request.headers
+    touch = not request.headers.get("x-background")
     user = await access.session(
         conn, token, idle_minutes=shared.settings.session_idle_minutes, now=viewing.now, touch=touch
     )
@@ -168,7 +174,7 @@ def markup(shared: Shared, viewing: Viewing, page: str, **values: Any) -> str:
         t=viewing.t,
         version=shared.version,
         simulated_banner=shared.settings.simulated_banner,
-        **({"unclaimed": 0, "here": ""} | values),
+        **({"unclaimed": 0, "unassigned": 0, "here": "", "oob": "", "changed": False, "known": None} | values),
     )
 
 
@@ -181,6 +187,11 @@ def here_again(back: str) -> str:
 def see_other(path: str) -> Response:
     """Answer a form: go and look there."""
     return RedirectResponse(path, status_code=303)
+
+
+def _here(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def fresh_key() -> str:

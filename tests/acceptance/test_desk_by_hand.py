@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -65,7 +66,7 @@ async def test_who_lost_the_race_is_told_who_won_and_sees_no_name(page: Page, de
     await measured(desk, "陈秀兰", 186, 112)
     await sign_in(page, desk)
     # this page hears nothing meanwhile: it still offers the claim
-    await page.route("**/queue/items*", lambda route: route.abort())
+    await page.route(re.compile(r"/queue/changes|/items/\d+(/row)?\?shown="), lambda route: route.abort())
     async with desk.signed_in("zhang") as zhang:
         item = await page.locator("tr.row").get_attribute("data-id")
         csrf = token_in((await zhang.get("/queue")).text)
