@@ -1,7 +1,9 @@
 """Which subject a device's user, or a kiosk session, was, and when. Subjects are pseudonymous here.
 
 The database refuses two subjects for the same reading: a device (all users, or one user slot) and a session belong to
-one subject at a time. Ending or revoking an assignment changes no reading; the join at read time does the rest.
+one subject at a time. Ending or revoking an assignment changes no reading; the join at read time does the rest. Each
+change leaves a row of `assignment_change` in the same transaction, and a NOTIFY: what was judged for one subject is
+judged again, for both.
 """
 
 from __future__ import annotations
@@ -119,12 +121,15 @@ async def end_assignment(conn: AsyncConnection, assignment_id: int, *, until: da
     parameters = {"assignment_id": assignment_id, "until": until, "by": by, "now": now}
     if (await conn.execute(QUERIES["end_assignment"], parameters)).rowcount != 1:
         raise UnknownName(f"no assignment {assignment_id} that is valid at {until}")
+    await conn.execute(QUERIES["announce_assignment"])
 
 
-async def revoke_assignment(conn: AsyncConnection, assignment_id: int) -> None:
-    """It was a mistake from its first minute. Errors: `UnknownName`."""
-    if (await conn.execute(QUERIES["revoke_assignment"], (assignment_id,))).rowcount != 1:
+async def revoke_assignment(conn: AsyncConnection, assignment_id: int, *, now: datetime | None = None) -> None:
+    """It was a mistake from its first minute. now: None, the server's. Errors: `UnknownName`."""
+    parameters = {"assignment_id": assignment_id, "now": now}
+    if (await conn.execute(QUERIES["revoke_assignment"], parameters)).rowcount != 1:
         raise UnknownName(f"no assignment {assignment_id}")
+    await conn.execute(QUERIES["announce_assignment"])
 
 
 async def assignments_of(conn: AsyncConnection, subject_id: UUID) -> list[Assignment]:
@@ -137,7 +142,9 @@ async def assignments_of(conn: AsyncConnection, subject_id: UUID) -> list[Assign
 async def _assign(conn: AsyncConnection, parameters: Mapping[str, Any]) -> int:
     try:
         async with conn.transaction():
-            return await _number(conn, "assign", parameters)
+            assignment_id = await _number(conn, "assign", parameters)
+            await conn.execute(QUERIES["announce_assignment"])
+            return assignment_id
     except errors.ExclusionViolation:
         raise AssignmentOverlap from None
 

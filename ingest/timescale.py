@@ -94,4 +94,5 @@ async def apply_retention(conn: AsyncConnection, *, keep: timedelta, now: dateti
     # a chunk goes when its last day is past, so its first day's record may still be there: keep its ledger row too
     await conn.execute(QUERIES["delete_odd_identities"], (before - CHUNK,))
     await conn.execute(QUERIES["delete_judged_batches"], (now - KEEP_JUDGED_BATCHES,))
+    await conn.execute(QUERIES["delete_judged_changes"], (now - KEEP_JUDGED_BATCHES,))
     return Retained.ROWS_DELETED if row is None else Retained.CHUNKS_DROPPED

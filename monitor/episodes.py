@@ -178,10 +178,10 @@ async def withdraw(
     met: Sequence[tuple[str, str]],
     keys: Sequence[str],
     now: datetime,
-) -> bool:
+) -> set[str]:
     """Withdraw a resident's findings: these (rule, evidence key), and all that rest on these readings.
 
-    Each item concerned, also a closed one, says so in its history. False: there were none. `retell` does the rest.
+    Each item concerned, also a closed one, says so in its history. The conditions concerned; `retell` does the rest.
     """
     values = {
         "subject_id": subject_id,
@@ -192,9 +192,9 @@ async def withdraw(
     }
     async with conn.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(_SQL["withdraw"], values)
-        alerts = {alert_id for (alert_id,) in await cursor.fetchall()}
+        alerts: dict[int, str] = dict(await cursor.fetchall())
         await cursor.execute(_SQL["items_of_alerts"], {"alert_ids": sorted(alerts)})
         items = [followup_id for (followup_id,) in await cursor.fetchall()]
     for followup_id in items:
         await add_event(conn, followup_id, REASSIGNED, now=now)
-    return bool(alerts)
+    return set(alerts.values())

@@ -1,4 +1,5 @@
-"""The loop that judges: woken by ingest's NOTIFY, polling when nothing is heard, waiting when the database is away.
+"""The loop that judges batches and changed assignments: woken by ingest's NOTIFY, polling when nothing is heard,
+waiting when the database is away.
 
 Several evaluators share the work: each claims batches that no other holds (`FOR UPDATE SKIP LOCKED`), and a killed one
 leaves its batch unjudged for the next.
@@ -16,9 +17,11 @@ import structlog
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
-from ingest.observations import CHANNEL
+from ingest.observations import ASSIGNMENT_CHANNEL, CHANNEL
 from monitor.database import wait_for_database
-from monitor.judging_batch import Bench, Judged, judge_next_batch
+from monitor.judging_batch import judge_next_batch
+from monitor.judging_change import judge_next_change
+from monitor.judging_subject import Bench, Judged
 
 _SLICE: Final = 1.0
 """Seconds between looks at whether to stop."""
@@ -37,7 +40,8 @@ async def run_evaluator(
             return
         try:
             async with conn:
-                await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+                for channel in (CHANNEL, ASSIGNMENT_CHANNEL):
+                    await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                 await _work(conn, bench, clock, stop, poll_seconds)
         except psycopg.OperationalError as error:
             # gone, restarted, or a deadlock: the transaction left nothing, the batch is judged again
@@ -46,11 +50,17 @@ async def run_evaluator(
 
 
 async def judge_all(conn: AsyncConnection[TupleRow], bench: Bench, *, clock: Callable[[], datetime]) -> list[Judged]:
-    """Judge what waits, and return."""
+    """Judge what waits, batches and changes of assignments, and return."""
     done: list[Judged] = []
-    while (judged := await judge_next_batch(conn, bench, now=clock())) is not None:
+    while (judged := await _judge_next(conn, bench, clock)) is not None:
         done.append(judged)
     return done
+
+
+async def _judge_next(conn: AsyncConnection[TupleRow], bench: Bench, clock: Callable[[], datetime]) -> Judged | None:
+    # batches first: what has just been measured presses more than whose something was
+    judged = await judge_next_batch(conn, bench, now=clock())
+    return judged or await judge_next_change(conn, bench, now=clock())
 
 
 async def _work(
@@ -61,13 +71,13 @@ async def _work(
     poll_seconds: float,
 ) -> None:
     while not stop.is_set():
-        judged = await judge_next_batch(conn, bench, now=clock())
+        judged = await _judge_next(conn, bench, clock)
         if judged is None:
             await _heard(conn, stop, poll_seconds)
             continue
         log.info(
-            "batch judged",
-            batch_id=judged.batch_id,
+            "batch judged" if judged.batch_id is not None else "assignment judged",
+            **judged.about,
             readings=judged.readings,
             unassigned=judged.unassigned,
             unjudged=dict(judged.unjudged),

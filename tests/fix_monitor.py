@@ -27,7 +27,7 @@ from monitor.desk import Desk
 from monitor.evaluator import judge_all
 from monitor.identity import Keys
 from monitor.judging import LiveRules
-from monitor.judging_batch import Bench, Judged
+from monitor.judging_subject import Bench, Judged
 from monitor.patients import NewPatient, Registered
 from monitor.programme import load_packs
 from monitor.queue import Queue, queue
@@ -150,7 +150,13 @@ class Stage:
 
 
 def cuff(
-    systolic: float, diastolic: float, *, at: datetime = NOW, facts: tuple[str, ...] = (), device: str = "ble:C04F21"
+    systolic: float,
+    diastolic: float,
+    *,
+    at: datetime = NOW,
+    facts: tuple[str, ...] = (),
+    device: str = "ble:C04F21",
+    session: str | None = None,
 ) -> Observation:
     """A reading of a blood pressure cuff whose clock is right."""
     return Observation(
@@ -161,6 +167,7 @@ def cuff(
         measured_at=at,
         device_at=at,
         facts=facts,
+        session=session,
     )
 
 

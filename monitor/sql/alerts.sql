@@ -110,11 +110,12 @@ UPDATE monitor.alert SET severity = %(severity)s WHERE alert_id = %(alert_id)s
 
 -- name: withdraw
 UPDATE monitor.finding n SET withdrawn_at = %(now)s
-WHERE n.subject_id = %(subject_id)s AND n.withdrawn_at IS NULL
+FROM monitor.alert a
+WHERE a.alert_id = n.alert_id AND n.subject_id = %(subject_id)s AND n.withdrawn_at IS NULL
   AND (n.evidence_key = ANY (%(keys)s::text[])
        OR EXISTS (SELECT FROM unnest(%(rules)s::text[], %(of)s::text[]) AS m(rule_id, evidence_key)
                   WHERE m.rule_id = n.rule_id AND m.evidence_key = n.evidence_key))
-RETURNING n.alert_id
+RETURNING n.alert_id, a.condition
 
 -- name: items_of_alerts
 SELECT DISTINCT ON (alert_id) followup_id FROM monitor.followup
@@ -143,3 +144,9 @@ ON CONFLICT (subject_id, evidence_key) DO NOTHING
 INSERT INTO monitor.waiting (evidence_key, device_id, user_slot, session_uid, measured_at, noted_at)
 VALUES (%(evidence_key)s, %(device_id)s, %(user_slot)s, %(session_uid)s, %(measured_at)s, %(now)s)
 ON CONFLICT ON CONSTRAINT waiting_pkey DO NOTHING
+
+-- name: forget_waiting
+DELETE FROM monitor.waiting WHERE evidence_key = ANY (%(keys)s::text[])
+
+-- name: forget_unjudged
+DELETE FROM monitor.unjudged WHERE subject_id = %(subject_id)s AND evidence_key = ANY (%(keys)s::text[])

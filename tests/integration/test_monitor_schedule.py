@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from monitor.judging_batch import Bench
+from monitor.judging_subject import Bench
 from monitor.queue import Item
 from monitor.schedule import open_due, open_due_for, until_hour
 from monitor.severity import ItemKind
