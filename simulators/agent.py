@@ -259,14 +259,17 @@ async def run(
 ) -> tuple[bool, dict[str, Any]]:
     """All devices at once. All right when every reading was confirmed. OSError: nobody listens there."""
     devices = [Device(name, seed, ledger, extended=extended, offset=offset, clock=true_time) for name in names]
+    why: OSError | None = None
     try:
         async with asyncio.TaskGroup() as group:
             for device in devices:
                 group.create_task(device.run(host, port, count, every_s))
     except* OSError as failed:
-        raise OSError(f"{host}:{port}: {failed.exceptions[0]}") from None
+        why = OSError(f"{host}:{port}: {failed.exceptions[0]}")
     finally:
         ledger.close()
+    if why is not None:
+        raise why
     found = {
         device.name: {"device": device.uid, "measured": device.measured, "confirmed": device.confirmed,
                       "refused": device.refused}

@@ -30,11 +30,31 @@ _CHANGEABLE: Final = frozenset(
 )
 
 
+class Plan(NamedTuple):
+    """A map as it is read: attribute, from, to, how."""
+
+    size: int
+    rows: tuple[tuple[int, int, int, Callable[[bytes], Any]], ...]
+
+
+@functools.lru_cache(maxsize=256)
+def plan_of(rows: tuple[Mapped, ...]) -> Plan:
+    at, found = 0, []
+    for attribute, size in rows:
+        found.append((attribute, at, at + size, READ_FIXED.get((attribute, size)) or READ.get(attribute) or bytes))
+        at += size
+    return Plan(at, tuple(found))
+
+
+NO_PLAN: Final = Plan(0, ())
+
+
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
     """A numeric, an enumeration or a real-time sample array.
 
     type: what is measured.  ids: of the components of a compound, or the one id that stands for the type's code.
-    unit: term of the unit.  value_map: what an observation of fixed format holds.  supplemental: modality and others.
+    unit: term of the unit.  value_map: what an observation of fixed format holds.  plan: how that is read.
+    supplemental: modality and others.
     """
 
     object_class: int
@@ -43,6 +63,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     ids: tuple[int, ...] = ()
     unit: int | None = None
     value_map: tuple[Mapped, ...] = ()
+    plan: Plan = NO_PLAN
     spec: int = 0
     supplemental: tuple[Type, ...] = ()
     attributes: tuple[Attribute, ...] = ()
@@ -190,26 +211,10 @@ class Configuration(msgspec.Struct, frozen=True):
         return found
 
 
-class _Plan(NamedTuple):
-    """A map as it is read: attribute, from, to, how."""
-
-    size: int
-    rows: tuple[tuple[int, int, int, Callable[[bytes], Any]], ...]
-
-
-@functools.lru_cache(maxsize=256)
-def _plan(rows: tuple[Mapped, ...]) -> _Plan:
-    at, found = 0, []
-    for attribute, size in rows:
-        found.append((attribute, at, at + size, READ_FIXED.get((attribute, size)) or READ.get(attribute) or bytes))
-        at += size
-    return _Plan(at, tuple(found))
-
-
 def read_fixed_values(metric: Metric, data: bytes) -> Measured:
     """An observation of fixed format. Truncated, BadValue: name the attribute."""
     rows = metric.value_map
-    plan = _plan(rows)
+    plan = metric.plan
     if len(data) < plan.size:
         read_mapped(rows, data, 0)
     try:
@@ -248,6 +253,7 @@ def _object(one: ConfigObject) -> Device:
     values = values_of(one.attributes)
     if one.object_class in METRICS:
         kind = values.get(Attr.ID_TYPE)
+        value_map = values.get(Attr.ATTRIBUTE_VAL_MAP, ())
         if kind is None:
             raise BadValue(f"object {one.handle} has no type", field="type")
         ids = values.get(Attr.ID_PHYSIO_LIST) or ((values[Attr.ID_PHYSIO],) if Attr.ID_PHYSIO in values else ())
@@ -257,7 +263,8 @@ def _object(one: ConfigObject) -> Device:
             type=kind,
             ids=ids,
             unit=values.get(Attr.UNIT_CODE),
-            value_map=values.get(Attr.ATTRIBUTE_VAL_MAP, ()),
+            value_map=value_map,
+            plan=plan_of(value_map),
             spec=values.get(Attr.METRIC_SPEC_SMALL, 0),
             supplemental=values.get(Attr.SUPPLEMENTAL_TYPES, ()),
             attributes=one.attributes,

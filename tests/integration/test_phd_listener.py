@@ -251,3 +251,18 @@ def test_an_address_that_is_none_is_said_and_nothing_starts(listen: str) -> None
     )  # fmt: skip
     assert done.returncode == 1
     assert listen in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--connect", "127.0.0.1:1"], "127.0.0.1:1"), (["--connect", "nowhere"], "HOST:PORT"),
+     (["--device", "toaster"], "toaster")],
+)  # fmt: skip
+def test_simulated_agents_without_a_manager_say_so(arguments: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from simulators.cli import main; main()", "agent", "--count", "1", *arguments],
+        capture_output=True, text=True, check=False, cwd=ROOT, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
