@@ -15,7 +15,7 @@ import structlog
 
 from devices.ieee11073.terms import Terms
 from devices.observation import Fact, Observation
-from gateway.errors import BadSetting
+from gateway.errors import BadSetting, OutboxBroken
 from gateway.outbox import Outbox, utc_now
 from gateway.phd_listener import PhdListener
 from gateway.settings import Settings
@@ -31,9 +31,12 @@ class Printed:
     """Readings as JSON lines on standard output; nothing is kept."""
 
     def put(self, observations: Sequence[Observation]) -> None:
-        """A line each, flushed: then the agent may be told."""
-        sys.stdout.write("".join(msgspec.json.encode(one).decode() + "\n" for one in observations))
-        sys.stdout.flush()
+        """A line each, flushed: then the agent may be told. OutboxBroken: nobody reads them."""
+        try:
+            sys.stdout.write("".join(msgspec.json.encode(one).decode() + "\n" for one in observations))
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise OutboxBroken("nobody reads standard output any more") from error
 
     def odd(self, device: str, characteristic: str, frame: bytes, field: str, reason: str) -> None:
         """A frame that could not be read is logged by the listener; here it is shown."""

@@ -25,8 +25,9 @@ from gateway.errors import OutboxBroken
 from gateway.outbox import Outbox, utc_now
 from gateway.phd_listener import PhdListener
 from simulators import agent as agents
+from simulators.embedded.broker import Broker
 from simulators.truth import Ledger, as_stamp
-from tests.fix_bluetooth import kept_in
+from tests.fix_bluetooth import OpenReceiver, kept_in
 
 SYSTEM = bytes.fromhex("0200000000000001")
 ROOT = Path(__file__).parents[2]
@@ -188,12 +189,14 @@ async def test_closing_releases_every_association_in_good_order(tmp_path: Path) 
 
 @contextmanager
 def gateway(
-    tmp_path: Path, *arguments: str, **environment: str
+    tmp_path: Path, *arguments: str, closed: bool = False, **environment: str
 ) -> Iterator[tuple[subprocess.Popen[str], int, Callable[[], list[str]]]]:
     output = (tmp_path / "printed").open("w+")
+    reading, writing = os.pipe()
+    os.close(reading)
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway", "phd", "--listen", "127.0.0.1:0", *arguments],
-        stdout=output, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | environment,
+        stdout=writing if closed else output, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ | environment,
     )  # fmt: skip
     try:
         assert process.stderr is not None
@@ -204,6 +207,7 @@ def gateway(
             process.kill()
         process.communicate()
         output.close()
+        os.close(writing)
 
 
 def simulate(port: int, *arguments: str) -> dict[str, Any]:
@@ -241,6 +245,39 @@ def test_without_a_broker_readings_wait_in_the_outbox_of_the_command(tmp_path: P
         (kept,) = kept_in(outbox)
     assert kept.facts == ("simulated",)
     assert abs(kept.measured_at - datetime.now(UTC)) < timedelta(minutes=2)
+
+
+async def test_a_reading_goes_from_an_agent_to_the_far_end_and_is_then_forgotten(
+    broker: Broker, receiver: OpenReceiver, tmp_path: Path
+) -> None:
+    sign_in = broker.credentials("gw-1")
+    path = tmp_path / "outbox.sqlite"
+    settings = {
+        "SITE": "dongyuan", "SOURCE": "gw-1", "OUTBOX": str(path), "BROKER_HOST": sign_in.host,
+        "BROKER_PORT": str(sign_in.port), "BROKER_PASSWORD": sign_in.password or "",
+    }  # fmt: skip
+    async with receiver(broker) as far_end:
+        with gateway(tmp_path, **{f"SUIFANG_GATEWAY_{name}": value for name, value in settings.items()}) as running:
+            process, port, _ = running
+            right, _, ledger = await report(port, "blood-pressure", "thermometer")
+            assert right
+            await far_end.until(lambda end: len(end.stored) == 4)
+            process.send_signal(signal.SIGINT)
+            assert await asyncio.to_thread(process.wait, 20) == 0
+        assert {one.values for one in far_end.stored.values()} == {one.values for one in ledger.entries}
+    with Outbox(path) as outbox:
+        assert outbox.figures().backlog == 0
+
+
+def test_printing_to_nobody_ends_the_command_and_confirms_nothing(tmp_path: Path) -> None:
+    with gateway(tmp_path, "--print", closed=True) as (process, port, _):
+        done = subprocess.run(
+            [sys.executable, "-c", "from simulators.cli import main; main()", "agent", "--connect",
+             f"127.0.0.1:{port}", "--count", "1", "--device", "weight"],
+            capture_output=True, text=True, check=False, cwd=ROOT, timeout=60,
+        )  # fmt: skip
+        assert json.loads(done.stdout)["confirmed"] == 0
+        assert process.wait(10) == 1
 
 
 @pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:99999"])
