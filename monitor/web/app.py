@@ -33,7 +33,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.desk import Desk
 from monitor.settings import Settings
-from monitor.web import item_pages, live, queue_pages, resident_pages, session_pages
+from monitor.web import item_pages, live, queue_pages, resident_pages, session_pages, unassigned_pages
 from monitor.web.failures import Failure, SignInNeeded, Unseen
 from monitor.web.viewing import Conn, Shared, anonymous, render, shared_of
 
@@ -71,7 +71,7 @@ def create_app(
     app = FastAPI(title="Suifang", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.feed = feed
     app.state.shared = Shared(settings, pool, _pages(), clock, _version(), Desk.from_settings(settings))
-    for part in (session_pages, queue_pages, item_pages, resident_pages, live):
+    for part in (session_pages, queue_pages, item_pages, resident_pages, unassigned_pages, live):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"))
     app.add_api_route("/healthz", _healthz)

@@ -8,7 +8,6 @@ from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, Response
-from markupsafe import Markup
 
 from monitor import followups
 from monitor import queue as work
@@ -146,8 +145,8 @@ async def _seen(looking: Looking, followup_id: int) -> Row:
     return row_of(item, viewing)
 
 
-def _markup_of(looking: Looking, row: Row, *, changed: bool = False, oob: str = "") -> str:
-    return markup(looking.shared, looking.viewing, "_row.html", row=row, selected=0, changed=changed, oob=oob)
+def _markup_of(looking: Looking, row: Row, *, changed: bool = False) -> str:
+    return markup(looking.shared, looking.viewing, "_row.html", row=row, selected=0, changed=changed)
 
 
 def _with_item(address: str, followup_id: int) -> str:
@@ -174,14 +173,15 @@ async def _answer(
     if not viewing.fetched:
         return see_other(here_again(back) if back else after or f"/items/{followup_id}")
     if viewing.target == "strip":
-        return render(shared, viewing, "_stripped.html", status, **await frame(looking, "", None), said=said)
+        toast = render(shared, viewing, "_toast.html", status, said=said)
+        toast.headers["HX-Trigger"] = "check"
+        return toast
     if viewing.alone and after and status == HTTPStatus.OK:
         return Response(headers={"HX-Redirect": after})
     pane = await _pane(looking, followup_id, alone=viewing.alone)
-    row = "" if viewing.alone else _markup_of(looking, pane["row"], oob="true")
     return render(
-        shared, viewing, "_acted.html", status, **pane, acted=Markup(row), said=said, look=followup_id if lost else 0
-    )  # fmt: skip
+        shared, viewing, "_acted.html", status, **pane, said=said, look=followup_id if lost else 0, selected=0
+    )
 
 
 async def _refuse(looking: Looking, followup_id: int, problem: str, *, chosen: str, note: str) -> Response:

@@ -49,6 +49,7 @@ KEYS: Final = (
     (("/",), "find"),
     (("G", "Q"), "go_queue"),
     (("G", "R"), "go_residents"),
+    (("G", "U"), "go_unassigned"),
     (("F2",), "take"),
     (("?",), "all_keys"),
 )

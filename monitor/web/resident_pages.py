@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from psycopg.rows import dict_row
 
 from ingest.named_sql import load
-from ingest.observations import devices_of, latest, window
+from ingest.observations import devices_of, latest_moments, window
 from monitor import patients, visits
 from monitor import queue as work
 from monitor.errors import UnknownResident
@@ -174,10 +174,10 @@ async def _listed(looking: Looking, among: list[UUID] | None) -> list[ListedResi
             },
         )
         rows: list[dict[str, Any]] = await cursor.fetchall()
+    measured = await latest_moments(looking.conn, [row["subject_id"] for row in rows])
     listed = []
     for row in rows:
-        readings = await latest(looking.conn, row["subject_id"])
-        newest = max((reading.measured_at for reading in readings), default=None)
+        newest = measured.get(row["subject_id"])
         severity = Severity(row["severity"]) if row["severity"] else None
         css, icon = MARKS[severity] if severity else ("", "")
         code = row["record_code"][-8:] if row["record_code"] else ""

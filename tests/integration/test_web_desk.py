@@ -397,6 +397,51 @@ async def test_the_strip_on_other_pages_names_the_oldest_unclaimed_emergency(des
         assert (await client.get("/strip")).text.count('class="strip') == 0
 
 
+async def test_readings_of_nobody_say_where_they_come_from_and_why_they_wait(desk: RunningDesk) -> None:
+    await desk.station.receive(
+        cuff(now() - timedelta(minutes=9), 142, 86, device="ble:cuff-9F9F"),
+        cuff(now() - timedelta(minutes=5), 98, 61, device="ble:cuff-9F9F"),
+    )
+    await desk.station.nurse("root", "管理员", role=Role.ADMINISTRATOR)
+    async with desk.signed_in("wang") as client, desk.signed_in("root") as administrator:
+        page = (await client.get("/unassigned")).text
+        assert "142/86" in page
+        assert "设备没有登记" in page
+        assert 'id="unassigned">2</span>' in page
+        assert 'id="unassigned">2</span>' in (await client.get("/queue")).text
+        assert (await administrator.get("/unassigned")).status_code == 403
+    assert [(entry.actor, entry.detail) for entry in await audited(desk, "view_unassigned")] == [
+        ("wang", {"readings": 2})
+    ]
+
+
+async def test_what_an_open_page_shows_already_is_not_sent_again(desk: RunningDesk) -> None:
+    await an_emergency(desk)
+    async with desk.signed_in("wang") as client:
+        item = await first_item(client)
+        row = (await client.get(f"/items/{item}/row", headers=SCRIPT)).text
+        shown = re.search(r'name="shown" value="([^"]+)"', row)
+        assert shown
+        for path in (f"/items/{item}/row", f"/items/{item}"):
+            same = await client.get(path, params={"shown": shown[1]}, headers=SCRIPT)
+            assert same.status_code == 204
+        assert "<tr class=" not in (await client.get("/queue/changes", params={"shown": shown[1]})).text
+        looks = await audited(desk, "view_followup")
+        await act(client, item, "claim")
+        changes = (await client.get("/queue/changes", params={"shown": shown[1]})).text
+        assert 'class="row is-emg is-held changed"' in changes
+        assert (await client.get(f"/items/{item}", params={"shown": shown[1]}, headers=SCRIPT)).status_code == 200
+    # the two 204 looked at nothing: one page before them, then none
+    assert len(looks) == 1
+
+
+async def test_an_ended_session_leads_back_to_where_it_was_after_the_log_in(desk: RunningDesk) -> None:
+    async with desk.client() as client:
+        headers = SCRIPT | {"HX-Current-URL": f"{desk.base}/queue?kind=due"}
+        answer = await client.get("/queue/changes", headers=headers)
+        assert answer.headers["hx-redirect"] == "/login?back=%2Fqueue%3Fkind%3Ddue"
+
+
 async def test_health_is_asked_without_signing_in(desk: RunningDesk) -> None:
     async with desk.client() as client:
         answer = await client.get("/healthz")

@@ -124,3 +124,13 @@ async def test_open_pages_do_not_hold_up_the_end_of_the_service(desk: RunningDes
         with contextlib.suppress(AssertionError):
             await stream.event("never")
         assert not desk.feed._listeners
+
+
+async def test_an_event_is_told_to_the_item_and_to_the_list(desk: RunningDesk) -> None:
+    async with desk.signed_in("wang") as client, listening(client) as stream:
+        await stream.event("beat")
+        await an_emergency(desk)
+        _, alone = await stream.event("item-1")
+        _, among = await stream.event("queue")
+        assert alone == among
+        assert alone["id"] == 1
