@@ -188,6 +188,11 @@ async def latest(conn: AsyncConnection, subject_id: UUID, *, since: datetime | N
     return [found[concept] for concept in sorted(found)]
 
 
+async def latest_moments(conn: AsyncConnection, subject_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When each of these subjects measured anything last; who never did is not in it."""
+    return dict(await _rows(conn, "latest_moments", {"subject_ids": list(subject_ids)}))
+
+
 async def unassigned(conn: AsyncConnection, *, since: datetime, limit: int = 100) -> list[StoredObservation]:
     """Readings nobody is bound to, newest identity time first: the pool an operator assigns from."""
     parameters = {"since": since, "first": since - _NEAR, "limit": limit}

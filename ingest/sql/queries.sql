@@ -298,6 +298,10 @@ CROSS JOIN LATERAL (
 JOIN telemetry.kind k ON k.kind = o.kind
 ORDER BY k.concept, o.measured_at DESC, p.device_id, o.kind, o.record_no;
 
+-- name: latest_moments
+SELECT subject_id, max(measured_at) FROM telemetry.subject_observation
+WHERE subject_id = ANY (%(subject_ids)s::uuid[]) GROUP BY subject_id;
+
 -- name: unassigned
 -- a device that is one subject's the whole time has none; of each other device and session the newest are looked up
 WITH spoken AS MATERIALIZED (
