@@ -83,7 +83,7 @@ def judged_view(reading: JudgedReading, viewing: Viewing) -> ReadingView:
     barred = reading.why_not is not None
     quality, css, icon, used = _quality(reading.quality_facts, barred, t)
     if barred and used:
-        quality, css, icon, used = t("reading.unused", why=reading.why_not), "x", "tec", False
+        quality, css, icon, used = t("reading.unused", why=t(f"why_not.{reading.why_not}")), "x", "tec", False
     return ReadingView(
         at=reading.measured_at,
         when=wording.moment(reading.measured_at, viewing.now, viewing.zone, t),

@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from monitor.evaluation_record import NotJudged
 from monitor.outcomes import Outcome
 from monitor.programme import load_packs
 from monitor.severity import KIND_ORDER, Severity
+from monitor.unjudged import Unjudged
 from monitor.web import wording
 from monitor.web.texts import LANGUAGES, Texts, UnknownText, texts
 
@@ -49,6 +51,12 @@ def test_no_script_holds_words_of_its_own() -> None:
     found = {path.name: HAN.findall(path.read_text(encoding="utf-8")) for path in (WEB / "static").glob("*.js")}
     assert [name for name, words in found.items() if words] == []
     assert found
+
+
+@pytest.mark.parametrize("reason", [*NotJudged, *Unjudged])
+def test_each_reason_why_a_reading_was_not_judged_has_words(reason: NotJudged | Unjudged) -> None:
+    assert HAN.search(ZH(f"why_not.{reason}"))
+    assert EN(f"why_not.{reason}")
 
 
 def test_every_text_that_a_page_or_module_names_exists() -> None:
