@@ -13,9 +13,6 @@ from devices.observation import Meal
 from monitor.patients import Registered
 from tests.fix_desk import PASSWORD, RunningDesk, cuff, scale, sugar
 
-pytest.importorskip(
-    "axe_playwright_python", reason="axe-core is missing; to run this test: uv pip install axe-playwright-python"
-)
 AXE = files("axe_playwright_python").joinpath("axe.min.js")
 
 

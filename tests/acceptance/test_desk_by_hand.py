@@ -82,9 +82,11 @@ async def test_single_keys_do_nothing_while_words_are_typed(page: Page, desk: Ru
     await measured(desk, "陈秀兰", 186, 112)
     await sign_in(page, desk)
     await page.keyboard.press("c")
+    await expect(page.locator("tr.row.is-held")).to_have_count(1)
+    await expect(page.locator("[aria-busy=true], .htmx-request")).to_have_count(0)
     note = page.locator("#note")
-    await expect(note).to_be_visible()
     await note.focus()
+    await expect(note).to_be_focused()
     await page.keyboard.type("nceatr1/")
     await expect(note).to_have_value("nceatr1/")
     # an input method reports Enter with keyCode 229 while composing: the form must not go
