@@ -3,13 +3,14 @@
 ARGS ?=
 bin := .venv/bin
 
-.PHONY: help setup demo test bench fuzz lint
+.PHONY: pictures help setup demo test bench fuzz lint
 
 help:
 	@echo 'make demo    the whole chain with simulated residents and devices; prints where to look'
 	@echo 'make test    all tests, with a real database, broker and (as root, or if installed) browser'
 	@echo 'make bench   the benchmarks, one JSON line each; make bench ARGS=ingest for one'
 	@echo 'make fuzz    arbitrary input into every codec; make fuzz ARGS="--cases 100000 --seconds 60" for less'
+	@echo 'make pictures  the pictures in docs/images, taken of the running chain'
 	@echo 'make lint    style, types and the rooms'"'"' contracts'
 	@echo 'make setup   only what the others need: uv, .venv, the web assets'
 	@echo 'ARGS="…" is handed to the command.'
@@ -31,6 +32,10 @@ bench: .venv/.stamp
 
 fuzz: .venv/.stamp
 	@$(bin)/python -m tests.fuzz $(ARGS)
+
+pictures: .venv/.stamp
+	@.ci/test-packages
+	@$(bin)/python -m tests.acceptance.pictures $(ARGS)
 
 lint: .venv/.stamp
 	$(bin)/ruff check
