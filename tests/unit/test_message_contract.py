@@ -120,7 +120,10 @@ def test_a_nan_beside_an_absent_reason_does_not_refuse_the_good_observation() ->
         payload(GOOD).decode().encode("utf-16"),
         b'{"observations": NaN}',
         b"[" * 100_000,
-        b'{"message_id":"m","sent_at":"2026-01-01T00:00:00Z","observations":[' + b"[" * 5000 + b"]" * 5000 + b"]}",
+        b'{"message_id":"m","sent_at":"2026-01-01T00:00:00Z","observations":['
+        + b"[" * 100_000
+        + b"]" * 100_000
+        + b"]}",
     ],
     ids=range(13),
 )
