@@ -32,6 +32,7 @@ from devices.gatt.generic_health_sensor import observation_in
 from devices.gatt.record import DeviceFacts
 from devices.ieee11073 import apdu
 from devices.medfloat import decode_sfloat
+from tests.fuzz.associations import Associated
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 MOMENT = Moment(datetime(2026, 11, 22, tzinfo=UTC))
@@ -94,6 +95,8 @@ def codecs() -> dict[str, Codec]:
     found["decode-cli"] = (lambda data: answer(data, MOMENT.received_at), [line])
     found["fhir"] = (fhir, resources)
     found["11073-apdu"] = (apdu.decode, apdus)
+    found["20601-manager"] = (Associated().manager_takes, apdus)
+    found["20601-agent"] = (Associated().agent_takes, apdus)
     found["2B8B-body"] = (observation_in, [])
     return found
 
