@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from monitor import audit
 from tests.fix_desk import PASSWORD, RunningDesk, cuff, desk_settings, serving, token_in
@@ -182,3 +183,49 @@ async def test_an_open_item_page_changes_with_its_item_and_looks_at_it_only_then
         csrf = token_in((await zhang.get("/queue")).text)
         await zhang.post(f"/items/{item}/claim", data={"csrf": csrf})
     await expect(page.locator("#pane")).to_contain_text("张敏")
+
+
+async def test_a_form_somebody_types_in_is_not_replaced_by_what_arrives(page: Page, desk: RunningDesk) -> None:
+    await measured(desk, "陈秀兰", 186, 112)
+    await sign_in(page, desk)
+    await page.keyboard.press("c")
+    await page.locator("#note").fill("in the middle of a")
+    item = await page.locator("tr.row").get_attribute("data-id")
+    # another reading of the same episode changes the item under the nurse's hands
+    async with desk.station.transaction() as conn:
+        await conn.execute("UPDATE monitor.followup SET repeats = repeats + 1 WHERE followup_id = %s", (item,))
+        payload = f'{{"id": {item}, "event": "changed", "severity": "emergency"}}'
+        await conn.execute("SELECT pg_notify('suifang_queue', %s)", (payload,))
+    await expect(page.locator("tr.row")).to_contain_text("又 1 次")
+    await expect(page.locator("#note")).to_have_value("in the middle of a")
+
+
+async def test_a_late_pane_does_not_cover_the_one_chosen_since(page: Page, desk: RunningDesk) -> None:
+    for name in ("刘桂芬", "何玉英"):
+        await measured(desk, name, 150, 92)
+    await sign_in(page, desk)
+    first, second = [await row.get_attribute("data-id") for row in await page.locator("tr.row").all()]
+    held = asyncio.Event()
+
+    async def later(route: Route) -> None:
+        await held.wait()
+        await route.continue_()
+
+    await page.route(f"**/items/{second}", later)
+    await page.keyboard.press("j")
+    await expect(page.locator("#pane")).to_have_attribute("aria-busy", "true")
+    await page.keyboard.press("k")
+    held.set()
+    await expect(page.locator("#pane [name=item]")).to_have_value(first or "")
+    await expect(page.locator(f"#item-{first}")).to_have_attribute("aria-selected", "true")
+
+
+async def test_a_key_for_the_pane_waits_until_it_shows_the_selected_item(page: Page, desk: RunningDesk) -> None:
+    for name in ("刘桂芬", "何玉英"):
+        await measured(desk, name, 150, 92)
+    await sign_in(page, desk)
+    second = await page.locator("tr.row").nth(1).get_attribute("data-id")
+    await page.keyboard.press("j")
+    await page.keyboard.press("t")
+    await expect(page.locator("tr.row.is-held")).to_have_attribute("data-id", second or "")
+    await expect(page.locator("tr.row.is-held")).to_have_count(1)

@@ -96,10 +96,12 @@
   let heldRow = "";
   let height = 0;
   function beforeSwap(event) {
-    const { elt, target, requestConfig } = event.detail;
-    const stale = requestConfig.verb === "get" && target === pane() && $("#grid") && !elt.closest(`#item-${chosen}`);
+    const { target, requestConfig } = event.detail;
+    const asked = requestConfig.elt;
     // somebody may have begun to type, or gone on to the next row, while the answer was on its way
-    if (isPaneLive(elt) ? typing() || inPane() !== elt.value.split(":")[0] : stale && elt.matches("a")) {
+    const typed = isPaneLive(asked) && (typing() || !asked.isConnected);
+    const passed = asked.matches('[hx-trigger="show"]') && !asked.closest(`#item-${chosen}`);
+    if (typed || passed) {
       event.detail.shouldSwap = false;
       return;
     }
