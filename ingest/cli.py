@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
-import structlog
 import typer
 from psycopg import AsyncConnection
 from pydantic import ValidationError
@@ -23,6 +22,7 @@ from ingest import database, quarantine, reconcile, replay
 from ingest.directory import Directory
 from ingest.errors import IngestError
 from ingest.intake import Limits
+from ingest.log_lines import configure_logging
 from ingest.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Readings from the broker into the database.")
@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 def run() -> None:
     """Consume until SIGINT or SIGTERM; then finish what is in hand and stop."""
     settings = _settings()
-    _log_as_json(settings.log_level)
+    configure_logging(logging.getLevelNamesMapping()[settings.log_level.upper()])
     _end_with(lambda: asyncio.run(_serve(settings)))
 
 
@@ -190,16 +190,3 @@ def _described(kept: quarantine.Kept) -> dict[str, Any]:
 
 def _print_line(content: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
-
-
-def _log_as_json(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvicorn
@@ -86,33 +84,6 @@ async def serve(settings: Settings) -> None:
         await Server(config).serve()
     finally:
         await pool.close()
-
-
-def configure_logging(level: int = logging.INFO) -> None:
-    """JSON lines on standard error; libraries' warnings too. Nothing here ever holds a resident's name or number."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
-
-
-class _ToStructlog(logging.Handler):
-    """The standard library's records in the same form."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text: dict[str, Any] = {"logger": record.name}
-        if record.exc_info:
-            text["exc_info"] = record.exc_info
-        log.log(record.levelno, record.getMessage(), **text)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

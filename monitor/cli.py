@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from ingest.errors import IngestError
+from ingest.log_lines import configure_logging
 from monitor import access, audit, judge_cli, patients
 from monitor import app as service
 from monitor.access import Role
@@ -48,7 +49,7 @@ Conn = AsyncConnection[TupleRow]
 @app.command()
 def run() -> None:
     """Judge what ingest stores and open what the calendar asks for, until SIGINT or SIGTERM."""
-    service.configure_logging()
+    configure_logging()
     settings = _settings(Settings)
     _end_with(lambda: service.run(settings))
 
@@ -56,7 +57,7 @@ def run() -> None:
 @app.command()
 def web() -> None:
     """Serve the nurse's desk until SIGINT or SIGTERM."""
-    service.configure_logging()
+    configure_logging()
     settings = _settings(Settings)
     _end_with(lambda: service.serve(settings))
 
