@@ -25,7 +25,7 @@ demo: .venv/.stamp
 
 test: .venv/.stamp
 	@.ci/test-packages
-	$(bin)/pytest $(ARGS)
+	$(bin)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 bench: .venv/.stamp
 	@$(bin)/python -m tests.benchmarks $(ARGS)
