@@ -13,8 +13,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
-from devices.errors import MalformedMessage
-from devices.message import Leaf, parse_topic
+from devices.message import Leaf
 from ingest import database, intake, status, steady, timescale
 from ingest.batch import Work, Writer, writer_of
 from ingest.consumer import Address, Consumer, Delivery, Session
@@ -24,6 +23,7 @@ from ingest.settings import Settings
 DRAIN_SECONDS: Final = 20.0
 """After that what is not committed stays with the broker."""
 
+_STATUS: Final = f"/{Leaf.STATUS.value}"
 _ONE_DAY: Final = 86_400.0
 _GC_THRESHOLD: Final = 100_000
 
@@ -99,7 +99,7 @@ class _Service:
         limits = self._settings.limits()
         while True:
             delivery = await self._consumer.deliveries.get()
-            if _is_status(delivery.topic):
+            if delivery.topic.endswith(_STATUS):
                 self._statuses.put_nowait(delivery)
                 continue
             taken = intake.take(delivery.topic, delivery.payload, delivery.received_at, limits)
@@ -136,13 +136,6 @@ class _Service:
                 log.info("retention applied", how=(await connection.run(work)).value, keep_days=keep.days)
                 await asyncio.sleep(_ONE_DAY)
         await connection.close()
-
-
-def _is_status(topic: str) -> bool:
-    try:
-        return parse_topic(topic).leaf is Leaf.STATUS
-    except MalformedMessage:
-        return False
 
 
 def _address(settings: Settings) -> Address:

@@ -9,24 +9,28 @@ from __future__ import annotations
 import asyncio
 import enum
 import random
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 from psycopg import AsyncConnection, errors
 
-from devices.message import Reason, Receipt, Remark, encode_observation
+from devices.message import Reason, Receipt, Remark
 from ingest import hypertable, identity, quarantine
 from ingest.directory import Directory
 from ingest.hypertable import Fate
 from ingest.intake import Intake
 from ingest.named_sql import QUERIES
-from ingest.rows import DAY, Entry, Row, moment
+from ingest.rows import Entry, Row, entries_of, moment
 
 MOST_ATTEMPTS: Final = 20
 
-_as_entry: Final = tuple.__new__
+_first: Final = attrgetter("first")
+_device: Final = itemgetter(0)
 
 
 class UnknownDevices(enum.StrEnum):
@@ -53,6 +57,8 @@ class _Tally:
     """What became of one message in this attempt. An attempt must not change the `Intake`: it may be repeated."""
 
     intake: Intake
+    first: int = 0
+    """The ordinal of its first row in the batch."""
     stored: int = 0
     duplicate: int = 0
     refused: tuple[Remark, ...] = ()
@@ -106,8 +112,8 @@ async def store(
     unregistered = await directory.learn(
         conn,
         sources={(i.topic.site, i.topic.source) for i in intakes if i.topic is not None},
-        devices={row.device for intake in intakes for row in intake.rows},
-        sessions={row.session for intake in intakes for row in intake.rows if row.session is not None},
+        devices=set().union(*(intake.devices for intake in intakes)),
+        sessions=set().union(*(intake.sessions for intake in intakes)),
         now=now,
     )
     tallies = [_Tally(i, refused=tuple(i.refused), notices=tuple(i.notices), refusals=i.refusals()) for i in intakes]
@@ -115,21 +121,23 @@ async def store(
         for tally in tallies:
             _remark_unregistered(tally, unregistered, refuse=unknown_devices is UnknownDevices.REFUSE)
     refused_devices = unregistered if unknown_devices is UnknownDevices.REFUSE else set[str]()
-    owners: list[_Tally] = []
     rows: list[Row] = []
     for tally in tallies:
-        taken = [row for row in tally.intake.rows if row.device not in refused_devices]
+        taken = tally.intake.rows
+        if not refused_devices.isdisjoint(tally.intake.devices):
+            taken = [row for row in taken if row.device not in refused_devices]
+        tally.stored = len(taken)
+        tally.first = len(rows)
         rows.extend(taken)
-        owners.extend([tally] * len(taken))
     async with conn.transaction():
         written, batch_id, entries = await _write_rows(conn, directory, rows, unregistered)
-        for fate, row, owner in zip(written.fates, rows, owners, strict=True):
-            if fate is Fate.STORED:
-                owner.stored += 1
-            elif fate is Fate.DUPLICATE:
+        for ordinal, fate in sorted(written.fates.items()):
+            owner = tallies[bisect_right(tallies, ordinal, key=_first) - 1]
+            owner.stored -= 1
+            if fate is Fate.DUPLICATE:
                 owner.duplicate += 1
             else:
-                _refuse_reused(owner, row)
+                _refuse_reused(owner, rows[ordinal])
         stored = sum(tally.stored for tally in tallies)
         duplicate = sum(tally.duplicate for tally in tallies)
         refused = sum(len(tally.refused) for tally in tallies)
@@ -149,7 +157,8 @@ async def store(
                         "refused": refused,
                     },
                 )
-                await _add_touches(conn, batch_id, entries, written.fates)
+                new = [entry for entry in entries if entry.ordinal not in written.fates] if written.fates else entries
+                await _add_touches(conn, directory, batch_id, new, rows)
                 await conn.execute(QUERIES["announce_batch"], (batch_id,))
             await _add_accounts(conn, directory, tallies, batch_id, now, accounted=accounted)
     return Stored(
@@ -165,16 +174,20 @@ async def store(
 
 def _remark_unregistered(tally: _Tally, unregistered: set[str], *, refuse: bool) -> None:
     """A refused reading is kept whole; a stored one is noticed once a device and message."""
-    noticed: set[str] = set()
+    if unregistered.isdisjoint(tally.intake.devices):
+        return
+    left = set(unregistered)
     for row in tally.intake.rows:
-        if row.device not in unregistered:
+        if row.device not in left:
             continue
         if refuse:
             _refuse(tally, row, Remark(row.item, "device", Reason.UNKNOWN_DEVICE, "nobody registered this device"))
-        elif row.device not in noticed:
-            noticed.add(row.device)
+        else:
+            left.remove(row.device)
             remark = Remark(row.item, "device", Reason.UNREGISTERED_DEVICE, "stored; nobody registered this device")
             tally.notices += (remark,)
+            if left.isdisjoint(tally.intake.devices):
+                return
 
 
 def _refuse_reused(tally: _Tally, row: Row) -> None:
@@ -192,7 +205,7 @@ def _refuse(tally: _Tally, row: Row, remark: Remark) -> None:
             intake.topic_text,
             intake.message_id,
             row.item,
-            encode_observation(row.observation),
+            intake.content(row.item),
             remark.field,
             remark.reason,
             remark.detail,
@@ -203,61 +216,55 @@ def _refuse(tally: _Tally, row: Row, remark: Remark) -> None:
 async def _write_rows(
     conn: AsyncConnection, directory: Directory, rows: Sequence[Row], unregistered: set[str]
 ) -> tuple[hypertable.Written, int, list[Entry]]:
+    """The entries come sorted by the key."""
     if not rows:
-        return hypertable.Written([], staged=False), 0, []
+        return hypertable.Written({}, staged=False), 0, []
     device_ids = [directory.devices[row.device] for row in rows]
-    identities = await identity.decide(conn, rows, device_ids)
-    found = await (await conn.execute(QUERIES["next_batch"])).fetchone()
+    async with conn.pipeline():
+        numbered = await conn.execute(QUERIES["next_batch"])
+        identities = await identity.decide(conn, rows, device_ids)
+        found = await numbered.fetchone()
     assert found is not None
     batch_id: int = found[0]
-    # A repeat of an odd record may claim a time days from the first delivery's. It will collapse into that row, and
-    # until the database says so it must satisfy the table's check: it takes the identity time.
-    entries = [
-        _as_entry(
-            Entry,
-            (
-                device_id,
-                place,
-                row.kind,
-                row.record_no,
-                ordinal,
-                row.measured if -DAY <= row.measured - place <= DAY else place,
-                None if row.session is None else directory.sessions[row.session],
-                row,
-            ),
-        )
-        for ordinal, (row, device_id, place) in enumerate(zip(rows, device_ids, identities, strict=True))
-    ]
-    flagged = frozenset(directory.devices[uid] for uid in unregistered)
-    return await hypertable.write(conn, entries, batch_id, unregistered=flagged), batch_id, entries
+    entries = entries_of(
+        rows,
+        device_ids,
+        identities,
+        batch_id=batch_id,
+        sessions=directory.sessions,
+        unregistered={directory.devices[uid] for uid in unregistered},
+    )
+    entries.sort()
+    return await hypertable.write(conn, entries), batch_id, entries
 
 
-async def _add_touches(conn: AsyncConnection, batch_id: int, entries: Sequence[Entry], fates: Sequence[Fate]) -> None:
-    devices: dict[int, list[int]] = {}
-    sessions: dict[tuple[int, int], list[int]] = {}
-    for entry, fate in zip(entries, fates, strict=True):
-        if fate is Fate.STORED:
-            devices.setdefault(entry.device_id, []).append(entry.identity)
-            if entry.session_no is not None:
-                sessions.setdefault((entry.session_no, entry.device_id), []).append(entry.identity)
+async def _add_touches(
+    conn: AsyncConnection, directory: Directory, batch_id: int, entries: Sequence[Entry], rows: Sequence[Row]
+) -> None:
+    """entries: the stored ones, sorted, so that the first and the last of a device are its span."""
+    spans = [(device_id, list(of_device)) for device_id, of_device in groupby(entries, _device)]
     await conn.execute(
         QUERIES["add_touches"],
         {
             "batch_id": batch_id,
-            "devices": list(devices),
-            "first": [moment(min(times)) for times in devices.values()],
-            "last": [moment(max(times)) for times in devices.values()],
-            "stored": [len(times) for times in devices.values()],
+            "devices": [device_id for device_id, _ in spans],
+            "first": [moment(of_device[0].identity) for _, of_device in spans],
+            "last": [moment(of_device[-1].identity) for _, of_device in spans],
+            "stored": [len(of_device) for _, of_device in spans],
         },
     )
+    sessions: dict[tuple[int, int], list[int]] = {}
+    for entry in entries:
+        if (uid := rows[entry.ordinal].session) is not None:
+            sessions.setdefault((directory.sessions[uid], entry.device_id), []).append(entry.identity)
     if sessions:
         await conn.execute(
             QUERIES["add_session_touches"],
             {
                 "sessions": [session_no for session_no, _ in sessions],
                 "devices": [device_id for _, device_id in sessions],
-                "first": [moment(min(times)) for times in sessions.values()],
-                "last": [moment(max(times)) for times in sessions.values()],
+                "first": [moment(times[0]) for times in sessions.values()],
+                "last": [moment(times[-1]) for times in sessions.values()],
             },
         )
 
@@ -297,7 +304,7 @@ async def _add_accounts(
     await conn.execute(
         QUERIES["see_devices"],
         {
-            "devices": list({directory.devices[row.device] for tally in tallies for row in tally.intake.rows}),
+            "devices": [directory.devices[uid] for uid in set().union(*(tally.intake.devices for tally in tallies))],
             "now": now,
         },
     )

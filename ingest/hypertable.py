@@ -13,14 +13,12 @@ from typing import Final, NamedTuple
 
 from psycopg import AsyncConnection, errors, sql
 
-from devices.observation import Fact
 from ingest.named_sql import QUERIES
-from ingest.rows import COLUMNS, HEADER, TRAILER, Entry, pack
+from ingest.rows import COLUMNS, HEADER, TRAILER, Entry
 
 _COLUMN_LIST: Final = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 _INTO_TABLE: Final = sql.SQL("COPY telemetry.observation ({}) FROM STDIN (FORMAT binary)").format(_COLUMN_LIST)
 _INTO_STAGE: Final = sql.SQL("COPY observation_stage ({}) FROM STDIN (FORMAT binary)").format(_COLUMN_LIST)
-_UNREGISTERED: Final = int(Fact.UNREGISTERED_DEVICE)
 
 
 class Fate(enum.IntEnum):
@@ -32,61 +30,30 @@ class Fate(enum.IntEnum):
 
 
 class Written(NamedTuple):
-    """The fate of each row by its ordinal; `staged`: the optimistic way met a repeat."""
+    """The fate of each row that was not stored, by its ordinal; `staged`: the optimistic way met a repeat."""
 
-    fates: list[Fate]
+    fates: dict[int, Fate]
     staged: bool
 
 
-async def write(
-    conn: AsyncConnection, entries: Sequence[Entry], batch_id: int, *, unregistered: frozenset[int] = frozenset()
-) -> Written:
-    """Store `entries` (any order; ordinals 0..n-1) inside the caller's transaction.
+async def write(conn: AsyncConnection, entries: Sequence[Entry]) -> Written:
+    """Store `entries` (sorted; each ordinal once) inside the caller's transaction. The first delivery wins, within the
+    batch too.
 
-    The first delivery wins, within the batch too. unregistered: device_ids whose rows carry that fact.
-    Errors: `psycopg.Error`; struct.error for a number that fits no column.
+    Errors: `psycopg.Error`.
     """
-    fates = [Fate.STORED] * len(entries)
     if not entries:
-        return Written(fates, staged=False)
-    ordered = sorted(entries)
-    repeats = {position for position in range(1, len(ordered)) if ordered[position][:4] == ordered[position - 1][:4]}
-    packed = [
-        pack(
-            entry,
-            batch_id,
-            entry.row.facts | _UNREGISTERED if entry.device_id in unregistered else entry.row.facts,
-        )
-        for entry in ordered
-    ]
-    firsts = packed if not repeats else [item for position, item in enumerate(packed) if position not in repeats]
+        return Written({}, staged=False)
+    packed = [entry.packed for entry in entries]
     try:
         async with conn.transaction():
-            await _copy(conn, _INTO_TABLE, firsts)
+            await _copy(conn, _INTO_TABLE, packed)
     except errors.UniqueViolation:
-        for position, fate in (await _merge(conn, packed, repeats)).items():
-            fates[ordered[position].ordinal] = fate
-        return Written(fates, staged=True)
-    kept = ordered[0]
-    for position, entry in enumerate(ordered):
-        if position in repeats:
-            fates[entry.ordinal] = _repeat(kept, entry)
-        else:
-            kept = entry
-    return Written(fates, staged=False)
-
-
-def _repeat(kept: Entry, again: Entry) -> Fate:
-    one, two = kept.row, again.row
-    same = (one.unit, one.absent, one.user_slot) == (two.unit, two.absent, two.user_slot) and _padded(
-        one.values
-    ) == _padded(two.values)
-    return Fate.DUPLICATE if same else Fate.CONFLICT
-
-
-def _padded(values: tuple[float | None, ...]) -> tuple[float | None, ...]:
-    """As the columns v0 to v3 hold them: a value not sent is NULL."""
-    return values if len(values) >= 4 else values + (None,) * (4 - len(values))
+        keys = [entry[:4] for entry in entries]
+        repeats = {position for position in range(1, len(keys)) if keys[position] == keys[position - 1]}
+        fates = await _merge(conn, packed, repeats)
+        return Written({entries[position].ordinal: fate for position, fate in fates.items()}, staged=True)
+    return Written({}, staged=False)
 
 
 async def _copy(conn: AsyncConnection, statement: sql.Composed, packed: Sequence[bytes]) -> None:

@@ -42,11 +42,26 @@ class Intake:
     refused: list[Remark] = field(default_factory=list)
     notices: list[Remark] = field(default_factory=list)
     contents: dict[int, bytes] = field(default_factory=dict)
+    devices: set[str] = field(default_factory=set)
+    sessions: set[str] = field(default_factory=set)
 
     @property
     def affinity(self) -> str:
         """What decides the writer: the first device."""
         return self.rows[0].device if self.rows else self.topic_text
+
+    def keep(self, rows: list[Row]) -> None:
+        """Have these rows, and know their names."""
+        self.rows = rows
+        self.devices = {row.device for row in rows}
+        self.sessions = {row.session for row in rows if row.session is not None}
+
+    def content(self, item: int) -> bytes:
+        """The JSON of one accepted observation: read once more, since hardly any is asked for and none is held."""
+        if item not in self.contents:
+            for index, observation in message.decode(self.payload).observations:
+                self.contents[index] = message.encode_observation(observation)
+        return self.contents[item]
 
     def refusals(self) -> list[Refusal]:
         """As the quarantine keeps them."""
@@ -84,14 +99,16 @@ def take(topic_text: str, payload: bytes, received_at: datetime, limits: Limits)
     intake.refused.extend(decoded.refused)
     intake.contents.update(decoded.contents)
     earliest, latest = received_at - limits.ancient, received_at + limits.future
+    rows: list[Row] = []
     for index, observation in decoded.observations:
         if earliest <= observation.measured_at <= latest:
-            intake.rows.append(_row(index, observation, intake.notices))
+            rows.append(_row(index, observation, intake.notices))
             continue
         remark = message.time_error(index, observation, received_at, future=limits.future, ancient=limits.ancient)
         assert remark is not None
         intake.refused.append(remark)
         intake.contents[index] = message.encode_observation(observation)
+    intake.keep(rows)
     return intake
 
 
@@ -100,7 +117,8 @@ def take_one(observation: Observation, *, topic_text: str, message_id: str, cont
     intake = Intake(
         topic_text, message.parse_topic(topic_text), at, content, message.digest(content), message_id, sent=1
     )
-    intake.rows.append(_row(0, observation, intake.notices))
+    intake.keep([_row(0, observation, intake.notices)])
+    intake.contents[0] = content
     return intake
 
 

@@ -1,14 +1,16 @@
 """Rows as PostgreSQL's binary COPY wants them: one observation, one tuple of 17 fields.
 
 A field is an int32 length and the value, both big-endian; a NULL is the length -1 alone. Lengths and small values are
-packed together as one int64 where both are four bytes, which halves the arguments of the hottest call of this room.
+packed together as one int64 where both are four bytes, which halves the arguments of the hottest calls of this room.
+What only the database can say (surrogates, identity time, batch) stands first, so that the rest is packed while the
+observation is at hand and nothing but these octets waits for the transaction.
 Source: PostgreSQL documentation, COPY, "Binary Format".
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -22,19 +24,21 @@ DAY: Final = 86_400_000_000
 """One day in microseconds."""
 
 COLUMNS: Final = (
-    *("identity_at", "measured_at", "facts", "batch_id", "absent", "device_id", "kind", "record_no", "unit"),
-    *("user_slot", "session_no", "context", "v0", "v1", "v2", "v3", "more"),
+    *("device_id", "identity_at", "measured_at", "batch_id", "facts", "session_no"),
+    *("kind", "record_no", "absent", "unit", "user_slot", "context", "v0", "v1", "v2", "v3", "more"),
 )
 HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 
 _FOUR: Final = 4 << 32
 _NULL: Final = b"\xff\xff\xff\xff"
-_HEAD_FORMAT: Final = ">hiqiqiqiqiqqqqih"
-_HEAD: Final = struct.Struct(_HEAD_FORMAT)
+_HEAD: Final = struct.Struct(">hqiqiqiqiq")
+_HEAD_NO_SESSION: Final = struct.Struct(">hqiqiqiqiqi")
+_TAIL_FORMAT: Final = ">qqiqih"
+_TAIL: Final = struct.Struct(_TAIL_FORMAT)
 _PLAIN: Final = {
-    # 1 to 4 numbers, no user slot, session, context and further values: nearly every row
-    count: struct.Struct(_HEAD_FORMAT + "iii" + "id" * count + "i" * (4 - count) + "i")
+    # 1 to 4 numbers, no user slot, context and further values: nearly every row
+    count: struct.Struct(_TAIL_FORMAT + "ii" + "id" * count + "i" * (4 - count) + "i")
     for count in range(1, 5)
 }
 _FOUR_NUMBERS: Final = _PLAIN[4].pack
@@ -48,11 +52,13 @@ _LOCAL_EPOCH: Final = EPOCH.astimezone(IDENTITY_ZONE).replace(tzinfo=None)
 
 _as_row: Final = tuple.__new__
 _MICROSECOND: Final = timedelta(microseconds=1)
+_SECOND: Final = 1_000_000
 _UNREGISTERED: Final = int(Fact.UNREGISTERED_DEVICE)
 
 
 class Row(NamedTuple):
-    """One accepted observation with everything about it that needs no database. Times: microseconds since 2000 UTC."""
+    """One accepted observation with everything about it that needs no database. Times: microseconds since 2000 UTC;
+    tail: its columns from `kind` on, packed."""
 
     item: int
     device: str
@@ -61,26 +67,19 @@ class Row(NamedTuple):
     measured: int
     stamp: int | None
     facts: int
-    absent: int
-    unit: int
-    user_slot: int | None
     session: str | None
-    context: int | None
-    values: tuple[float | None, ...]
-    observation: Observation
+    tail: bytes
 
 
 class Entry(NamedTuple):
-    """A row with its place: sorts by the key of the table, then by order of delivery."""
+    """A packed row with its place: sorts by the key of the table, then by order of delivery."""
 
     device_id: int
     identity: int
     kind: int
     record_no: int
     ordinal: int
-    measured: int
-    session_no: int | None
-    row: Row
+    packed: bytes
 
 
 class Shape(NamedTuple):
@@ -138,12 +137,16 @@ def moment(microseconds_since_2000: int) -> datetime:
 
 
 def row_of(item: int, observation: Observation, shape: Shape, more_facts: int) -> Row:
-    """more_facts: bits that ingest adds."""
+    """more_facts: bits that ingest adds. struct.error: a number does not fit its column."""
     facts = more_facts
     for name in observation.facts:
         facts |= FACT_NAMES[name]
-    values = observation.values
+    since = observation.measured_at - EPOCH
     stamp = observation.device_at
+    stamped = None
+    if stamp is not None:
+        after = stamp - _LOCAL_EPOCH if stamp.tzinfo is None else stamp - EPOCH
+        stamped = after.days * DAY + after.seconds * _SECOND + after.microseconds
     # built as a bare tuple: the named constructor is a call more for every observation
     return _as_row(
         Row,
@@ -152,55 +155,67 @@ def row_of(item: int, observation: Observation, shape: Shape, more_facts: int) -
             observation.device,
             observation.kind,
             observation.record_no,
-            (observation.measured_at - EPOCH) // _MICROSECOND,
-            None
-            if stamp is None
-            else ((stamp - _LOCAL_EPOCH) if stamp.tzinfo is None else (stamp - EPOCH)) // _MICROSECOND,
+            since.days * DAY + since.seconds * _SECOND + since.microseconds,
+            stamped,
             facts & ~_UNREGISTERED,  # whether a device is registered is ours to say
-            absent_bits(observation) if observation.absent or None in values else 0,
-            shape.term,
-            observation.slot,
             observation.session,
-            observation.context.packed() or None if observation.context else None,
-            values,
-            observation,
+            _tail(observation, shape.term),
         ),
     )
 
 
-def pack(entry: Entry, batch_id: int, facts: int) -> bytes:
-    """One tuple of the COPY stream, in the order of `COLUMNS`. struct.error: a number does not fit its column."""
-    device_id, identity, kind, record_no, _, measured, session_no, row = entry
-    values = row.values
+def _tail(observation: Observation, unit: int) -> bytes:
+    values, slot, context = observation.values, observation.slot, observation.context
+    kind, record_no = _FOUR | observation.kind, _FOUR | observation.record_no
+    absent = absent_bits(observation) if observation.absent or None in values else 0
     count = len(values)
-    # fmt: off
-    if row.user_slot is None and session_no is None and row.context is None and count < 5 and not row.absent:
+    if slot is None and context is None and count < 5 and not absent:
         if count == 4:
             v0, v1, v2, v3 = values
-            return _FOUR_NUMBERS(
-                17, 8, identity, 8, measured, 8, facts, 8, batch_id, 8, 0, _FOUR | device_id, _FOUR | kind,
-                _FOUR | record_no, 2, row.unit, -1, -1, -1, 8, v0, 8, v1, 8, v2, 8, v3, -1,
-            )
+            return _FOUR_NUMBERS(kind, record_no, 8, 0, 2, unit, -1, -1, 8, v0, 8, v1, 8, v2, 8, v3, -1)
         numbers = [part for value in values for part in (8, value)]
-        return _PLAIN[count].pack(
-            17, 8, identity, 8, measured, 8, facts, 8, batch_id, 8, 0, _FOUR | device_id, _FOUR | kind,
-            _FOUR | record_no, 2, row.unit, -1, -1, -1, *numbers, *_NULLS[count],
-        )
-    head = _HEAD.pack(
-        17, 8, identity, 8, measured, 8, facts, 8, batch_id, 8, row.absent,
-        _FOUR | device_id, _FOUR | kind, _FOUR | record_no, 2, row.unit,
-    )
-    # fmt: on
+        return _PLAIN[count].pack(kind, record_no, 8, 0, 2, unit, -1, -1, *numbers, *_NULLS[count])
+    circumstances = context.packed() if context else 0
     parts = [
-        head,
-        _NULL if row.user_slot is None else _INT2.pack(2, row.user_slot),
-        _NULL if session_no is None else (_FOUR | session_no).to_bytes(8),
-        _NULL if row.context is None else (_FOUR | row.context).to_bytes(8),
+        _TAIL.pack(kind, record_no, 8, absent, 2, unit),
+        _NULL if slot is None else _INT2.pack(2, slot),
+        (_FOUR | circumstances).to_bytes(8) if circumstances else _NULL,
         *(_NULL if value is None else _FLOAT8.pack(8, value) for value in values[:4]),
         *(_NULL for _ in range(4 - count)),
         _more(values[4:]) if count > 4 else _NULL,
     ]
     return b"".join(parts)
+
+
+def entries_of(
+    rows: Sequence[Row],
+    device_ids: Sequence[int],
+    identities: Sequence[int],
+    *,
+    batch_id: int,
+    sessions: Mapping[str, int],
+    unregistered: Container[int] = (),
+) -> list[Entry]:
+    """The rows with what the database said of them. sessions: their numbers; unregistered: device_ids whose rows
+    carry that fact."""
+    entries = []
+    head = _HEAD_NO_SESSION.pack
+    for ordinal, (row, device_id, identity) in enumerate(zip(rows, device_ids, identities, strict=True)):
+        _, _, kind, record_no, measured, _, facts, session, tail = row
+        if not -DAY <= measured - identity <= DAY:
+            # A repeat of an odd record may claim a time days from the first delivery's. It will collapse into that row,
+            # and until the database says so it must satisfy the table's check: it takes the identity time.
+            measured = identity
+        if device_id in unregistered:
+            facts |= _UNREGISTERED
+        device = _FOUR | device_id
+        if session is None:
+            packed = head(17, device, 8, identity, 8, measured, 8, batch_id, 8, facts, -1)
+        else:
+            number = _FOUR | sessions[session]
+            packed = _HEAD.pack(17, device, 8, identity, 8, measured, 8, batch_id, 8, facts) + number.to_bytes(8)
+        entries.append(_as_row(Entry, (device_id, identity, kind, record_no, ordinal, packed + tail)))
+    return entries
 
 
 def _more(values: Sequence[float | None]) -> bytes:
