@@ -153,15 +153,15 @@ class BleakRadio:
         found: asyncio.Future[Discovery] = asyncio.get_running_loop().create_future()
 
         def heard(device: BLEDevice, data: AdvertisementData) -> None:
-            discovery = Discovery(
-                address=device.address.upper(),
-                name=data.local_name or device.name or "",
-                services=frozenset(name_of(uuid) for uuid in data.service_uuids),
-                rssi=data.rssi,
-                handle=device,
-            )
-            if not found.done() and wanted(discovery):
-                found.set_result(discovery)
+            if found.done():
+                return
+            discovery = _discovery(device, data)
+            try:
+                if wanted(discovery):
+                    found.set_result(discovery)
+            except GatewayError as error:
+                # bleak would only log what its callback raises
+                found.set_exception(error)
 
         async with self._adapter:
             scanner = BleakScanner(heard, service_uuids=self._services, backend=self._scanner)
@@ -203,6 +203,20 @@ class BleakRadio:
         except GatewayError as error:
             no_bus = isinstance(error.__cause__, FileNotFoundError)
             raise RadioGone("this machine has no D-Bus system bus" if no_bus else error.detail) from error
+
+
+def _discovery(device: BLEDevice, data: AdvertisementData) -> Discovery:
+    name = data.local_name or device.name or ""
+    if name.replace("-", ":").upper() == device.address.upper():
+        name = ""  # BlueZ's alias for a device without a name
+    return Discovery(
+        address=device.address.upper(),
+        name=name,
+        services=frozenset(name_of(uuid) for uuid in data.service_uuids),
+        rssi=data.rssi,
+        handle=device,
+        service_data={name_of(uuid): octets for uuid, octets in data.service_data.items()},
+    )
 
 
 class _BleakLink:

@@ -1,4 +1,7 @@
-"""Who is listened to, and when: scan, stop the scan, connect, follow; then the next, while the first still talks."""
+"""Who is listened to, and when: scan, stop the scan, connect, follow; then the next, while the first still talks.
+
+What a device says in its advertisements alone is kept while scanning (`gateway.advertised`).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,17 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from gateway.advertised import Advertised
 from gateway.connected import ConnectedDevice, Terms
-from gateway.errors import GatewayError, LinkLost, NoAnswer, RadioGone
+from gateway.errors import GatewayError, LinkLost, NoAnswer, OutboxFull, RadioGone
 from gateway.outbox import Outbox
 from gateway.radio import HEALTH_SERVICES, Discovery, Radio
 from gateway.sessions import Outcome, follow
 
 _log = structlog.get_logger()
 _DOUBLINGS: Final = 10
+_MOST_RESTS: Final = 1024
+"""Remembered pauses, before those that are long over are forgotten."""
 
 
 class Wanted(NamedTuple):
@@ -33,6 +39,10 @@ class Wanted(NamedTuple):
     def admits(self, discovery: Discovery) -> bool:
         """Is this device on the list?"""
         return discovery.address in self.addresses or bool(discovery.services & self.services)
+
+    def hears(self, discovery: Discovery) -> bool:
+        """Is this device on the list, by its advertised data too?"""
+        return self.admits(discovery) or not self.services.isdisjoint(discovery.service_data)
 
 
 def wanted_by(accept: frozenset[str]) -> Wanted:
@@ -79,6 +89,7 @@ class Collector:
         self._rest_most = rest_most
         self._told = told
         self._drain_s = drain_s
+        self._advertised = Advertised(outbox, terms, wanted.hears, clock, told)
         self._rests: dict[str, _Rest] = {}
         self._talking: dict[str, asyncio.Task[None]] = {}
 
@@ -102,7 +113,7 @@ class Collector:
             self._told()
             await asyncio.wait({stopped}, timeout=1.0)
             return
-        scan = asyncio.ensure_future(self._radio.discover(self._is_due, self._scan_s))
+        scan = asyncio.ensure_future(self._radio.discover(self._is_next, self._scan_s))
         try:
             await asyncio.wait({scan, stopped}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -111,7 +122,12 @@ class Collector:
                 await asyncio.wait({scan})
         if scan.cancelled():
             return
-        discovery = scan.result()
+        try:
+            discovery = scan.result()
+        except OutboxFull:
+            # an advertised reading did not fit; `full` above says how it goes on
+            self._told()
+            return
         if discovery is None:
             return
         connected = asyncio.Event()
@@ -131,6 +147,10 @@ class Collector:
             _, late = await asyncio.wait(sessions, timeout=self._drain_s)
             for session in late:
                 session.cancel()
+
+    def _is_next(self, discovery: Discovery) -> bool:
+        """Is this the device to connect to? What it advertises is kept first. OutboxFull, OutboxBroken."""
+        return not self._advertised.hear(discovery) and self._is_due(discovery)
 
     def _is_due(self, discovery: Discovery) -> bool:
         if discovery.address in self._talking or not self._wanted.admits(discovery):
@@ -156,4 +176,8 @@ class Collector:
         before = self._rests.get(address)
         failures = 0 if good else 1 + (before.failures if before else 0)
         pause = min(self._rest * 2 ** min(failures, _DOUBLINGS), self._rest_most)
-        self._rests[address] = _Rest(self._clock() + pause, failures)
+        now = self._clock()
+        if len(self._rests) >= _MOST_RESTS:
+            # addresses that change at random never come back
+            self._rests = {key: rest for key, rest in self._rests.items() if rest.until + self._rest_most > now}
+        self._rests[address] = _Rest(now + pause, failures)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from devices.catalogue import short_uuid
@@ -20,14 +21,19 @@ HEALTH_SERVICES: Final = ("1808", *(service for service, _ in INDICATED))
 """Services whose devices are connected to."""
 
 
+_NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+
 class Discovery(NamedTuple):
-    """A device that advertises. address: in upper case.  handle: the radio's own name for it.  rssi: dBm."""
+    """A device that advertises. address: in upper case.  handle: the radio's own name for it.  rssi: dBm.
+    name: empty where it advertises none.  service_data: what it says without being connected to, by service."""
 
     address: str
     name: str
     services: frozenset[str]
     rssi: int
     handle: Any
+    service_data: Mapping[str, bytes] = _NOTHING
 
 
 class Link(Protocol):
@@ -57,7 +63,10 @@ class Radio(Protocol):
     """One adapter. Scanning and connecting exclude each other: first the one, then the other."""
 
     async def discover(self, wanted: Callable[[Discovery], bool], within_s: float) -> Discovery | None:
-        """Scan until a wanted device is heard; the scan is over when this returns. None: nobody. RadioGone."""
+        """Scan until a wanted device is heard; the scan is over when this returns. None: nobody. RadioGone.
+
+        `wanted` is asked at each advertisement; a GatewayError that it raises ends the scan and is raised here.
+        """
 
     def connect(self, discovery: Discovery) -> AbstractAsyncContextManager[Link]:
         """Connect and discover services; disconnects at the end. LinkLost, NoAnswer, RadioGone."""

@@ -146,7 +146,7 @@ class _Scanner(BaseBleakScanner):
         found = AdvertisementData(
             local_name=name,
             manufacturer_data={maker[0]: maker[1]} if maker else {},
-            service_data={},
+            service_data={_uuid(uuid): bytes(octets) for uuid, octets in data.get_all(kinds.SERVICE_DATA_16_BIT_UUID)},
             service_uuids=uuids,
             tx_power=None,
             rssi=advertisement.rssi,
