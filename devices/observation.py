@@ -17,7 +17,8 @@ from msgspec import Meta
 class Fact(enum.IntFlag):
     """Facts about one observation, stored as the bits of one bigint: append, never renumber.
 
-    Sources: 11073-20601 MeasurementStatus, Bluetooth BLS/GLS/PLXS status tables, HL7 PHD IG (time of measurement).
+    Sources: 11073-20601 MeasurementStatus, Bluetooth BLS/GLS/PLXS status tables, HL7 PHD IG (time of measurement), FHIR R4
+    ObservationStatus (amended, entered-in-error).
     """
 
     INVALID = 1 << 0
@@ -59,6 +60,8 @@ class Fact(enum.IntFlag):
     TIME_FAULT = 1 << 36
     UNREGISTERED_DEVICE = 1 << 37
     TRAILING_BYTES = 1 << 38
+    AMENDED = 1 << 39
+    ENTERED_IN_ERROR = 1 << 40
 
 
 NEVER_JUDGED: Final = (
@@ -77,6 +80,7 @@ NEVER_JUDGED: Final = (
     | Fact.SENSOR_DISCONNECTED
     | Fact.IMPLAUSIBLE
     | Fact.LOST_TIMELINE
+    | Fact.ENTERED_IN_ERROR
 )
 """Stored and shown, never judged by a rule (house law 6)."""
 
@@ -189,7 +193,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
         )
 
 
-class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Observation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One device record.
 
     device: the device's own identity: `eui64:` + 16 hex digits (11073 system id), `ble:` + address, `vendor:` + serial.

@@ -1,50 +1,45 @@
-"""`suifang-ingest`: run, migrate, quarantine, replay, reconcile, kinds."""
+"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, kinds."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import signal
-import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from psycopg import AsyncConnection
-from pydantic import ValidationError
 
 from devices.nomenclature import KINDS
 from ingest import app as service
-from ingest import database, quarantine, reconcile, replay
+from ingest import correct_cli, database, quarantine, reconcile, replay
 from ingest.directory import Directory
 from ingest.errors import IngestError
 from ingest.intake import Limits
 from ingest.log_lines import configure_logging
 from ingest.settings import Settings
+from ingest.terminal import end_with, print_line, settings_of_environment, with_connection
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Readings from the broker into the database.")
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused, with the reason.")
 app.add_typer(quarantine_app, name="quarantine")
-
-_T = TypeVar("_T")
+app.add_typer(correct_cli.app, name="correct")
 
 
 @app.command()
 def run() -> None:
     """Consume until SIGINT or SIGTERM; then finish what is in hand and stop."""
-    settings = _settings()
+    settings = settings_of_environment()
     configure_logging(logging.getLevelNamesMapping()[settings.log_level.upper()])
-    _end_with(lambda: asyncio.run(_serve(settings)))
+    end_with(lambda: asyncio.run(_serve(settings)))
 
 
 @app.command()
 def migrate() -> None:
     """Bring the schema `telemetry` to this program's version."""
-    url = _settings().database_url.get_secret_value()
-    _end_with(lambda: database.migrate(url))
+    url = settings_of_environment().database_url.get_secret_value()
+    end_with(lambda: database.migrate(url))
 
 
 @quarantine_app.command("list")
@@ -56,9 +51,9 @@ def quarantine_list(
 
     async def work(conn: AsyncConnection) -> None:
         for kept in await quarantine.listing(conn, reason=reason, limit=limit):
-            _print_line({**_described(kept), "content_bytes": len(kept.content)})
+            print_line({**_described(kept), "content_bytes": len(kept.content)})
 
-    _with_connection(work)
+    with_connection(work)
 
 
 @quarantine_app.command("show")
@@ -69,11 +64,12 @@ def quarantine_show(quarantine_id: int) -> None:
         kept = await quarantine.find(conn, quarantine_id)
         if kept is None:
             raise IngestError(f"no row {quarantine_id} in quarantine")
-        _print_line({**_described(kept), "content": kept.content.decode("utf-8", "backslashreplace")})
+        print_line({**_described(kept), "content": kept.content.decode("utf-8", "backslashreplace")})
 
-    _with_connection(work)
+    with_connection(work)
 
 
+@quarantine_app.command("replay")
 @app.command("replay")
 def replay_command(
     quarantine_id: Annotated[int | None, typer.Argument(help="one row; without it, every open row")] = None,
@@ -82,7 +78,7 @@ def replay_command(
     limit: Annotated[int, typer.Option(min=1)] = 1000,
 ) -> None:
     """Try quarantined observations again; one JSON line each."""
-    settings = _settings()
+    settings = settings_of_environment()
     limits = settings.limits()
     if future_seconds is not None:
         limits = Limits(timedelta(seconds=future_seconds), limits.ancient)
@@ -103,9 +99,9 @@ def replay_command(
                 now=datetime.now(UTC),
                 unknown_devices=settings.unknown_devices,
             )
-            _print_line({"quarantine_id": kept.quarantine_id, "reason": kept.reason, "outcome": outcome.value})
+            print_line({"quarantine_id": kept.quarantine_id, "reason": kept.reason, "outcome": outcome.value})
 
-    _with_connection(work)
+    with_connection(work)
 
 
 @app.command("reconcile")
@@ -117,10 +113,10 @@ def reconcile_command(
     async def work(conn: AsyncConnection) -> bool:
         lines = await reconcile.reconcile(conn, since=None if since is None else since.date())
         for line in lines:
-            _print_line({**line._asdict(), "day": line.day.isoformat(), "balanced": line.balanced})
+            print_line({**line._asdict(), "day": line.day.isoformat(), "balanced": line.balanced})
         return all(line.balanced for line in lines)
 
-    if not _with_connection(work):
+    if not with_connection(work):
         raise typer.Exit(1)
 
 
@@ -129,7 +125,7 @@ def kinds() -> None:
     """The kinds of observation this program takes, one JSON line each."""
     for kind in KINDS:
         slots = [{"code": slot.code, "ref": slot.ref} for slot in kind.slots]
-        _print_line({"kind": kind.code, "ref": kind.ref, "concept": kind.concept, "slots": slots, "units": kind.units})
+        print_line({"kind": kind.code, "ref": kind.ref, "concept": kind.concept, "slots": slots, "units": kind.units})
 
 
 def main() -> None:
@@ -145,48 +141,7 @@ async def _serve(settings: Settings) -> None:
     await service.run(settings, stop)
 
 
-def _with_connection(work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
-    url = _settings().database_url.get_secret_value()
-
-    async def connected() -> _T:
-        conn = await database.connect(url)
-        try:
-            await database.require_migrated(conn)
-            return await work(conn)
-        finally:
-            await conn.close()
-
-    return _end_with(lambda: asyncio.run(connected()))
-
-
-def _end_with(work: Callable[[], _T]) -> _T:
-    try:
-        return work()
-    except IngestError as error:
-        typer.echo(f"suifang-ingest: {error.detail}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _settings() -> Settings:
-    prefix = "SUIFANG_INGEST_"
-    known = {prefix + name.upper() for name in Settings.model_fields}
-    if unknown := sorted(name for name in os.environ if name.startswith(prefix) and name not in known):
-        typer.echo(f"suifang-ingest: {unknown[0]}: there is no such setting", err=True)
-        raise typer.Exit(2)
-    try:
-        return Settings.model_validate({})
-    except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            typer.echo(f"suifang-ingest: SUIFANG_INGEST_{name}: {problem['msg']}", err=True)
-        raise typer.Exit(2) from None
-
-
 def _described(kept: quarantine.Kept) -> dict[str, Any]:
     described = kept._asdict()
     described.pop("content")
     return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in described.items()}
-
-
-def _print_line(content: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")

@@ -25,3 +25,7 @@ class UnknownName(IngestError):
 
 class AssignmentOverlap(IngestError):
     """The device or session is already assigned in that period."""
+
+
+class CannotCorrect(IngestError):
+    """The reading cannot be corrected like this."""

@@ -27,6 +27,9 @@ CHANNEL: Final = "suifang_batch"
 ASSIGNMENT_CHANNEL: Final = "suifang_assignment"
 """NOTIFY channel: an assignment was made, ended or revoked."""
 
+CORRECTION_CHANNEL: Final = "suifang_correction"
+"""NOTIFY channel; the payload is the correction_id (`ingest.corrections`)."""
+
 _NEAR: Final = timedelta(days=1)
 """How far an identity time may be from the measured time: the check `observation_identity_near`."""
 
@@ -119,7 +122,7 @@ async def batch_observations(conn: AsyncConnection, batch: Batch) -> list[Stored
         "last": max(touch.last_at for touch in batch.touches),
         "batch_id": batch.batch_id,
     }
-    return [_stored(row) for row in await _rows(conn, "batch_observations", parameters)]
+    return [as_stored(row) for row in await _rows(conn, "batch_observations", parameters)]
 
 
 async def mark_judged(conn: AsyncConnection, batch_id: int, now: datetime) -> bool:
@@ -136,7 +139,7 @@ async def claim_change(conn: AsyncConnection) -> AssignmentChange | None:
 async def changed_observations(conn: AsyncConnection, change: AssignmentChange) -> list[StoredObservation]:
     """The readings a change is about, each with the subject it belongs to now or None, by measured time."""
     name = "changed_device_observations" if change.session_no is None else "changed_session_observations"
-    return [_stored(row) for row in await _rows(conn, name, change._asdict())]
+    return [as_stored(row) for row in await _rows(conn, name, change._asdict())]
 
 
 async def mark_change_judged(conn: AsyncConnection, change_id: int, now: datetime) -> None:
@@ -161,7 +164,7 @@ async def window(
         "last": until + _NEAR,
         "kinds": None if concepts is None else _kinds(set(concepts)),
     }
-    return [_stored(row) for row in await _rows(conn, "window", parameters)]
+    return [as_stored(row) for row in await _rows(conn, "window", parameters)]
 
 
 async def latest(conn: AsyncConnection, subject_id: UUID, *, since: datetime | None = None) -> list[StoredObservation]:
@@ -183,7 +186,7 @@ async def latest(conn: AsyncConnection, subject_id: UUID, *, since: datetime | N
             "last": end + _NEAR,
             "kinds": kinds,
         }
-        stored = [_stored(row) for row in await _rows(conn, "latest", parameters)]
+        stored = [as_stored(row) for row in await _rows(conn, "latest", parameters)]
         found.update((observation.concept, observation) for observation in stored)
     return [found[concept] for concept in sorted(found)]
 
@@ -196,7 +199,7 @@ async def latest_moments(conn: AsyncConnection, subject_ids: Sequence[UUID]) -> 
 async def unassigned(conn: AsyncConnection, *, since: datetime, limit: int = 100) -> list[StoredObservation]:
     """Readings nobody is bound to, newest identity time first: the pool an operator assigns from."""
     parameters = {"since": since, "first": since - _NEAR, "limit": limit}
-    return [_stored(row) for row in await _rows(conn, "unassigned", parameters)]
+    return [as_stored(row) for row in await _rows(conn, "unassigned", parameters)]
 
 
 async def devices_of(conn: AsyncConnection, subject_id: UUID, now: datetime) -> list[DeviceRow]:
@@ -224,7 +227,8 @@ async def _fetch(conn: AsyncConnection, query: sql.SQL, parameters: Any) -> list
         return await cursor.fetchall()
 
 
-def _stored(row: Sequence[Any]) -> StoredObservation:
+def as_stored(row: Sequence[Any]) -> StoredObservation:
+    """A row of this room's queries for observations, in their one order of columns."""
     subject_id, uid, label, device_id, kind, v0, v1, v2, v3, more, unit, measured_at, identity_at, record_no = row[:14]
     facts, absent, context, user_slot, session_uid, batch_id = row[14:]
     values: list[float | None] = [v0, v1, v2, v3, *(more or ())]

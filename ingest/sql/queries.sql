@@ -130,7 +130,15 @@ SELECT s.ordinal, o.other
 FROM observation_stage s
 CROSS JOIN LATERAL (
   SELECT (p.unit, p.absent, p.user_slot, p.v0, p.v1, p.v2, p.v3, p.more)
-         IS DISTINCT FROM (s.unit, s.absent, s.user_slot, s.v0, s.v1, s.v2, s.v3, s.more) AS other
+         IS DISTINCT FROM (s.unit, s.absent, s.user_slot, s.v0, s.v1, s.v2, s.v3, s.more)
+         -- what an amended reading once was is no other reading
+         AND NOT (p.facts & (1::bigint << 39) <> 0 AND (p.unit, p.user_slot) IS NOT DISTINCT FROM (s.unit, s.user_slot)
+                  AND EXISTS (SELECT FROM telemetry.correction c
+                              WHERE c.device_id = p.device_id AND c.identity_at = p.identity_at AND c.kind = p.kind
+                                AND c.record_no = p.record_no AND c.was_absent = s.absent
+                                AND c.was_values = ARRAY[s.v0, s.v1, s.v2, s.v3] || s.more))
+         -- a source's word that a stored reading is wrong must not pass for a repeat
+         OR s.facts & ~p.facts & (3::bigint << 39) <> 0 AS other
   FROM telemetry.observation p
   WHERE p.device_id = s.device_id AND p.identity_at = s.identity_at AND p.kind = s.kind AND p.record_no = s.record_no
     AND p.identity_at BETWEEN %(first)s AND %(last)s
@@ -293,6 +301,7 @@ CROSS JOIN LATERAL (
     AND o.identity_at >= COALESCE(p.first_at, '-infinity') AND o.identity_at <= COALESCE(p.last_at, 'infinity')
     AND o.measured_at >= %(since)s AND o.measured_at < %(before)s AND o.measured_at <@ p.valid
     AND o.session_no IS NOT DISTINCT FROM p.session_no AND (p.user_slot IS NULL OR o.user_slot = p.user_slot)
+    AND o.facts & (1::bigint << 40) = 0
   ORDER BY o.kind, o.measured_at DESC, o.record_no
 ) o
 JOIN telemetry.kind k ON k.kind = o.kind

@@ -91,9 +91,11 @@ CREATE TABLE telemetry.batch (               -- one transaction of ingest that s
   stored     int NOT NULL,
   duplicate  int NOT NULL,
   refused    int NOT NULL,
-  judged_at  timestamptz
+  judged_at  timestamptz,
+  rolled_at  timestamptz
 );
 CREATE INDEX batch_unjudged ON telemetry.batch (batch_id) WHERE judged_at IS NULL;
+CREATE INDEX batch_unrolled ON telemetry.batch (batch_id) WHERE rolled_at IS NULL;
 
 CREATE TABLE telemetry.touch (               -- which devices a batch touched, and when: how the monitor finds its rows
   batch_id  bigint NOT NULL CONSTRAINT touch_batch_fkey REFERENCES telemetry.batch ON DELETE CASCADE,
@@ -150,6 +152,7 @@ CREATE TABLE telemetry.quarantine (          -- what was refused, with the reaso
   CONSTRAINT quarantine_key UNIQUE (topic, content_sha256, reason)
 );
 CREATE INDEX quarantine_open ON telemetry.quarantine (quarantine_id) WHERE resolved_at IS NULL;
+CREATE INDEX quarantine_received ON telemetry.quarantine (received_at);
 
 CREATE TABLE telemetry.assignment (          -- which subject a device's user (or a kiosk session) was, and when
   assignment_id int GENERATED ALWAYS AS IDENTITY CONSTRAINT assignment_pkey PRIMARY KEY,
@@ -178,11 +181,119 @@ CREATE TABLE telemetry.assignment_change (   -- readings of a period now are, or
   period     tstzrange NOT NULL,
   changed_at timestamptz NOT NULL,
   judged_at  timestamptz,
+  rolled_at  timestamptz,
   CONSTRAINT assignment_change_target CHECK ((device_id IS NULL) <> (session_no IS NULL))
 );
 CREATE INDEX assignment_change_unjudged ON telemetry.assignment_change (change_id) WHERE judged_at IS NULL;
+CREATE INDEX assignment_change_unrolled ON telemetry.assignment_change (change_id) WHERE rolled_at IS NULL;
 
--- One row a value in canonical units, for dashboards and analysis.
+CREATE TABLE telemetry.rollup_hour (         -- what one device measured of one subject in one hour, a value of a kind
+  bucket_at  timestamptz NOT NULL,           -- the hour's first moment
+  low        float8   NOT NULL,              -- canonical unit, as high and total
+  high       float8   NOT NULL,
+  device_id  int      NOT NULL,
+  kind       int      NOT NULL,
+  number     int      NOT NULL,
+  slot       smallint NOT NULL,              -- with the kind: the code
+  simulated  boolean  NOT NULL,              -- never mixed with what people measured
+  subject_id uuid     NOT NULL,
+  total      numeric  NOT NULL,              -- exact, so that no order of arrival can be seen in it
+  CONSTRAINT rollup_hour_pkey PRIMARY KEY (device_id, bucket_at, kind, slot, subject_id, simulated),
+  CONSTRAINT rollup_hour_number CHECK (number > 0)
+);
+
+CREATE TABLE telemetry.rollup_day (          -- the same of one day of the site's calendar: bucket_at is its midnight
+  bucket_at  timestamptz NOT NULL,
+  low        float8   NOT NULL,
+  high       float8   NOT NULL,
+  device_id  int      NOT NULL,
+  kind       int      NOT NULL,
+  number     int      NOT NULL,
+  slot       smallint NOT NULL,
+  simulated  boolean  NOT NULL,
+  subject_id uuid     NOT NULL,
+  total      numeric  NOT NULL,
+  CONSTRAINT rollup_day_pkey PRIMARY KEY (device_id, bucket_at, kind, slot, subject_id, simulated),
+  CONSTRAINT rollup_day_number CHECK (number > 0)
+);
+
+CREATE TABLE telemetry.rollup_due (          -- readings that changed after they were stored, beside new batches and reassignments
+  due_id    bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT rollup_due_pkey PRIMARY KEY,
+  device_id int NOT NULL,
+  first_at  timestamptz NOT NULL,            -- of identity_at
+  last_at   timestamptz NOT NULL
+);
+
+CREATE TABLE telemetry.rollup_rule (         -- how the roll-ups were made: another rule makes them anew
+  one      boolean CONSTRAINT rollup_rule_pkey PRIMARY KEY DEFAULT true CONSTRAINT rollup_rule_one CHECK (one),
+  zone     text   NOT NULL,                  -- where hours and days begin
+  left_out bigint NOT NULL                   -- facts of readings that do not count
+);
+
+CREATE TABLE telemetry.let_go (              -- up to where retention removed what: roll-ups of that time are not made again
+  what       text NOT NULL CONSTRAINT let_go_what CHECK (what IN ('observation', 'rollup_hour', 'rollup_day')),
+  kind       int NOT NULL,                   -- 0: every kind
+  before_at  timestamptz NOT NULL,           -- identity_at of observations, bucket_at of roll-ups
+  applied_at timestamptz NOT NULL,
+  CONSTRAINT let_go_pkey PRIMARY KEY (what, kind)
+);
+
+CREATE FUNCTION telemetry.observation_changed() RETURNS trigger LANGUAGE plpgsql AS $changed$
+BEGIN
+  INSERT INTO telemetry.rollup_due (device_id, first_at, last_at) VALUES (NEW.device_id, NEW.identity_at, NEW.identity_at);
+  RETURN NULL;
+END
+$changed$;
+-- a correction changes a stored reading; new ones are known by their batch, so inserting pays nothing for this
+CREATE TRIGGER observation_changed AFTER UPDATE ON telemetry.observation
+  FOR EACH ROW EXECUTE FUNCTION telemetry.observation_changed();
+
+CREATE TABLE telemetry.correction (          -- append only: who said that a stored reading was wrong, why, and what it was
+  correction_id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT correction_pkey PRIMARY KEY,
+  device_id     int NOT NULL CONSTRAINT correction_device_fkey REFERENCES telemetry.device,
+  identity_at   timestamptz NOT NULL,
+  kind          int NOT NULL,
+  record_no     int NOT NULL,
+  status        text NOT NULL CONSTRAINT correction_status CHECK (status IN ('amended', 'entered-in-error', 'reinstated')),
+  reason        text NOT NULL CONSTRAINT correction_reason_given CHECK (btrim(reason) <> ''),
+  corrected_by  text NOT NULL CONSTRAINT correction_by_given CHECK (btrim(corrected_by) <> ''),
+  corrected_at  timestamptz NOT NULL,
+  was_facts     bigint NOT NULL,
+  was_absent    bigint NOT NULL,
+  was_values    float8[] NOT NULL,           -- all slots, as reported
+  is_facts      bigint NOT NULL,
+  is_absent     bigint NOT NULL,
+  is_values     float8[] NOT NULL,
+  judged_at     timestamptz
+);
+CREATE INDEX correction_record ON telemetry.correction (device_id, identity_at, kind, record_no);
+CREATE INDEX correction_unjudged ON telemetry.correction (correction_id) WHERE judged_at IS NULL;
+
+CREATE FUNCTION telemetry.correction_refuse() RETURNS trigger LANGUAGE plpgsql AS $refuse$
+BEGIN
+  RAISE EXCEPTION 'the history of corrections is append only' USING ERRCODE = 'insufficient_privilege';
+END
+$refuse$;
+CREATE TRIGGER correction_append_only BEFORE DELETE OR TRUNCATE ON telemetry.correction
+  FOR EACH STATEMENT EXECUTE FUNCTION telemetry.correction_refuse();
+CREATE TRIGGER correction_unchanged BEFORE UPDATE ON telemetry.correction
+  FOR EACH ROW WHEN (to_jsonb(OLD) - 'judged_at' IS DISTINCT FROM to_jsonb(NEW) - 'judged_at')
+  EXECUTE FUNCTION telemetry.correction_refuse();
+
+CREATE TABLE telemetry.technical_alert (     -- what an operator must look at; one open row a cause
+  alert_id    bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT technical_alert_pkey PRIMARY KEY,
+  cause       text NOT NULL CONSTRAINT technical_alert_cause CHECK (cause IN ('quarantine-growth')),
+  raised_at   timestamptz NOT NULL,
+  last_at     timestamptz NOT NULL,          -- when it was last seen to be so
+  resolved_at timestamptz,
+  number      int NOT NULL,                  -- new refusals in the window, the most that were seen
+  minutes     int NOT NULL,                  -- the window
+  topic       text NOT NULL,                 -- where most of them came from
+  reason      text NOT NULL                  -- why most of those were refused
+);
+CREATE UNIQUE INDEX technical_alert_open ON telemetry.technical_alert (cause) WHERE resolved_at IS NULL;
+
+-- One row a value in canonical units, for dashboards and analysis; without what was entered in error (bit 40).
 CREATE VIEW telemetry.reading AS
 SELECT o.measured_at, o.identity_at, o.device_id, o.kind, o.record_no, k.slot, k.code, k.ref,
        round((v.value * k.factor + k.shift)::numeric, 6)::float8 AS value, k.canonical AS unit,
@@ -193,7 +304,7 @@ CROSS JOIN LATERAL (
   UNION ALL SELECT 3 + m.ordinality::int, m.value FROM unnest(o.more) WITH ORDINALITY AS m(value, ordinality)
 ) v
 JOIN telemetry.kind_value k ON k.kind = o.kind AND k.unit = o.unit AND k.slot = v.slot
-WHERE v.value IS NOT NULL;
+WHERE v.value IS NOT NULL AND o.facts & (1::bigint << 40) = 0;
 
 -- Each observation with the subject it belongs to by the assignments of its time; unassigned ones have none.
 CREATE VIEW telemetry.subject_observation AS
@@ -201,8 +312,24 @@ SELECT a.subject_id, o.*
 FROM telemetry.observation o
 JOIN telemetry.assignment a ON a.device_id = o.device_id AND o.session_no IS NULL
   AND (a.user_slot IS NULL OR a.user_slot = o.user_slot) AND o.measured_at <@ a.valid
+WHERE o.facts & (1::bigint << 40) = 0
 UNION ALL
 SELECT a.subject_id, o.*
 FROM telemetry.observation o
 JOIN telemetry.session_touch t ON t.session_no = o.session_no AND t.device_id = o.device_id
-JOIN telemetry.assignment a ON a.session_no = o.session_no AND o.measured_at <@ a.valid;
+JOIN telemetry.assignment a ON a.session_no = o.session_no AND o.measured_at <@ a.valid
+WHERE o.facts & (1::bigint << 40) = 0;
+
+CREATE VIEW telemetry.subject_hour AS
+SELECT r.subject_id, k.code, k.ref, r.bucket_at, r.simulated, sum(r.number)::bigint AS number, min(r.low) AS low,
+       max(r.high) AS high, (sum(r.total) / sum(r.number))::float8 AS mean, k.unit
+FROM telemetry.rollup_hour r
+JOIN (SELECT DISTINCT kind, slot, code, ref, canonical AS unit FROM telemetry.kind_value) k USING (kind, slot)
+GROUP BY r.subject_id, k.code, k.ref, r.bucket_at, r.simulated, k.unit;
+
+CREATE VIEW telemetry.subject_day AS
+SELECT r.subject_id, k.code, k.ref, r.bucket_at, r.simulated, sum(r.number)::bigint AS number, min(r.low) AS low,
+       max(r.high) AS high, (sum(r.total) / sum(r.number))::float8 AS mean, k.unit
+FROM telemetry.rollup_day r
+JOIN (SELECT DISTINCT kind, slot, code, ref, canonical AS unit FROM telemetry.kind_value) k USING (kind, slot)
+GROUP BY r.subject_id, k.code, k.ref, r.bucket_at, r.simulated, k.unit;

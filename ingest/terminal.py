@@ -1,0 +1,65 @@
+"""What the commands of ingest share: settings from the environment, a connection, errors in a line, JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import typer
+from psycopg import AsyncConnection
+from pydantic import ValidationError
+
+from ingest import database
+from ingest.errors import IngestError
+from ingest.settings import Settings
+
+_T = TypeVar("_T")
+
+
+def with_connection(work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
+    """The answer of `work` on a connection to the migrated database; an `IngestError` ends with status 1."""
+    url = settings_of_environment().database_url.get_secret_value()
+
+    async def connected() -> _T:
+        conn = await database.connect(url)
+        try:
+            await database.require_migrated(conn)
+            return await work(conn)
+        finally:
+            await conn.close()
+
+    return end_with(lambda: asyncio.run(connected()))
+
+
+def end_with(work: Callable[[], _T]) -> _T:
+    """The answer of `work`; an `IngestError` is told in a line and ends with status 1."""
+    try:
+        return work()
+    except IngestError as error:
+        typer.echo(f"suifang-ingest: {error.detail}", err=True)
+        raise typer.Exit(1) from None
+
+
+def settings_of_environment() -> Settings:
+    """The settings; an unknown or wrong one is told in a line and ends with status 2."""
+    prefix = "SUIFANG_INGEST_"
+    known = {prefix + name.upper() for name in Settings.model_fields}
+    if unknown := sorted(name for name in os.environ if name.startswith(prefix) and name not in known):
+        typer.echo(f"suifang-ingest: {unknown[0]}: there is no such setting", err=True)
+        raise typer.Exit(2)
+    try:
+        return Settings.model_validate({})
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            typer.echo(f"suifang-ingest: SUIFANG_INGEST_{name}: {problem['msg']}", err=True)
+        raise typer.Exit(2) from None
+
+
+def print_line(content: dict[str, Any]) -> None:
+    """One JSON line."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
