@@ -195,30 +195,34 @@ def decode_receipt(payload: bytes) -> Receipt:
         raise MalformedMessage(str(error), field="receipt") from None
 
 
+def decode_whole(payload: bytes) -> Message | None:
+    """All of a message in one go, where every member is of its type; what the observations mean is not looked at.
+    None: only `decode` can say what is wrong. Errors: `MalformedMessage`, too large."""
+    if len(payload) > MOST_BYTES:
+        raise MalformedMessage(f"{len(payload)} bytes, at most {MOST_BYTES}", field="payload")
+    try:
+        return _message.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 def decode(payload: bytes) -> Decoded:
     """Take a message apart. Errors: `MalformedMessage` where not even the envelope can be read.
 
     The whole message is decoded in one go; only when that fails is it taken observation by observation, and only
     when it is not JSON at all (a vendor's `NaN`) by the tolerant standard parser.
     """
-    if len(payload) > MOST_BYTES:
-        raise MalformedMessage(f"{len(payload)} bytes, at most {MOST_BYTES}", field="payload")
-    try:
-        message = _message.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    message = decode_whole(payload)
+    if message is None:
         try:
             return _decode_one_by_one(payload)
         except RecursionError:
             raise MalformedMessage("nested too deeply", field="payload") from None
     taken = Decoded(message.message_id, [], [], {})
-    accept = taken.observations.append
-    for item in enumerate(message.observations):
-        index, observation = item
-        slots = _SLOTS.get((observation.kind, observation.unit), 0)
-        if 0 < len(observation.values) <= slots and not observation.absent and not observation.facts:
-            accept(item)  # nearly every one: nothing is left that `meaning_error` could say
-        elif (remark := meaning_error(index, observation)) is None:
-            accept(item)
+    for index, observation in enumerate(message.observations):
+        remark = meaning_error(index, observation)
+        if remark is None:
+            taken.observations.append((index, observation))
         else:
             taken.refused.append(remark)
             taken.contents[index] = encode_observation(observation)

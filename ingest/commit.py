@@ -10,27 +10,29 @@ import asyncio
 import enum
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Final, NamedTuple
 
+import numpy as np
 from psycopg import AsyncConnection, errors
 
 from devices.message import Reason, Receipt, Remark
-from ingest import hypertable, identity, quarantine
+from ingest import columns, hypertable, identity, quarantine
+from ingest.columns import Rows
 from ingest.directory import Directory
 from ingest.hypertable import Fate
 from ingest.intake import Intake
 from ingest.named_sql import QUERIES
-from ingest.rows import Entry, Row, entries_of, moment
+from ingest.packing import Integers
+from ingest.placing import NOWHERE, Placed, place
+from ingest.rows import moment
 
 MOST_ATTEMPTS: Final = 20
 
 _first: Final = attrgetter("first")
-_device: Final = itemgetter(0)
 
 
 class UnknownDevices(enum.StrEnum):
@@ -57,6 +59,7 @@ class _Tally:
     """What became of one message in this attempt. An attempt must not change the `Intake`: it may be repeated."""
 
     intake: Intake
+    rows: Rows
     first: int = 0
     """The ordinal of its first row in the batch."""
     stored: int = 0
@@ -116,28 +119,28 @@ async def store(
         sessions=set().union(*(intake.sessions for intake in intakes)),
         now=now,
     )
-    tallies = [_Tally(i, refused=tuple(i.refused), notices=tuple(i.notices), refusals=i.refusals()) for i in intakes]
+    tallies = [
+        _Tally(i, i.rows, refused=tuple(i.refused), notices=tuple(i.notices), refusals=i.refusals()) for i in intakes
+    ]
     if unregistered:
         for tally in tallies:
             _remark_unregistered(tally, unregistered, refuse=unknown_devices is UnknownDevices.REFUSE)
-    refused_devices = unregistered if unknown_devices is UnknownDevices.REFUSE else set[str]()
-    rows: list[Row] = []
+    first = 0
     for tally in tallies:
-        taken = tally.intake.rows
-        if not refused_devices.isdisjoint(tally.intake.devices):
-            taken = [row for row in taken if row.device not in refused_devices]
-        tally.stored = len(taken)
-        tally.first = len(rows)
-        rows.extend(taken)
+        if unknown_devices is UnknownDevices.REFUSE and not unregistered.isdisjoint(tally.intake.devices):
+            tally.rows = tally.rows.without(unregistered)
+        tally.first, tally.stored = first, len(tally.rows)
+        first += tally.stored
+    rows = columns.joined([tally.rows for tally in tallies if len(tally.rows)])
     async with conn.transaction():
-        written, batch_id, entries = await _write_rows(conn, directory, rows, unregistered)
+        written, batch_id, placed = await _write_rows(conn, directory, rows, unregistered)
         for ordinal, fate in sorted(written.fates.items()):
             owner = tallies[bisect_right(tallies, ordinal, key=_first) - 1]
             owner.stored -= 1
             if fate is Fate.DUPLICATE:
                 owner.duplicate += 1
             else:
-                _refuse_reused(owner, rows[ordinal])
+                _refuse_reused(owner, rows.items[ordinal])
         stored = sum(tally.stored for tally in tallies)
         duplicate = sum(tally.duplicate for tally in tallies)
         refused = sum(len(tally.refused) for tally in tallies)
@@ -157,8 +160,17 @@ async def store(
                         "refused": refused,
                     },
                 )
-                new = [entry for entry in entries if entry.ordinal not in written.fates] if written.fates else entries
-                await _add_touches(conn, directory, batch_id, new, rows)
+                new = placed.order
+                if written.fates:
+                    new = new[~np.isin(new, list(written.fates))]
+                await _add_touches(conn, batch_id, placed, new)
+                if rows.sessions is not None:
+                    numbers = {
+                        ordinal: directory.sessions[uid]
+                        for ordinal, uid in enumerate(rows.sessions)
+                        if uid is not None and ordinal not in written.fates
+                    }
+                    await _add_session_touches(conn, placed, numbers)
                 await conn.execute(QUERIES["announce_batch"], (batch_id,))
             await _add_accounts(conn, directory, tallies, batch_id, now, accounted=accounted)
     return Stored(
@@ -176,26 +188,24 @@ def _remark_unregistered(tally: _Tally, unregistered: set[str], *, refuse: bool)
     """A refused reading is kept whole; a stored one is noticed once a device and message."""
     if unregistered.isdisjoint(tally.intake.devices):
         return
-    left = set(unregistered)
-    for row in tally.intake.rows:
-        if row.device not in left:
-            continue
-        if refuse:
-            _refuse(tally, row, Remark(row.item, "device", Reason.UNKNOWN_DEVICE, "nobody registered this device"))
-        else:
-            left.remove(row.device)
-            remark = Remark(row.item, "device", Reason.UNREGISTERED_DEVICE, "stored; nobody registered this device")
-            tally.notices += (remark,)
-            if left.isdisjoint(tally.intake.devices):
-                return
+    rows = tally.intake.rows
+    if refuse:
+        for item, device in zip(rows.items, rows.devices, strict=True):
+            if device in unregistered:
+                _refuse(tally, item, Remark(item, "device", Reason.UNKNOWN_DEVICE, "nobody registered this device"))
+        return
+    for device in sorted(unregistered & tally.intake.devices, key=rows.devices.index):
+        item = rows.items[rows.devices.index(device)]
+        remark = Remark(item, "device", Reason.UNREGISTERED_DEVICE, "stored; nobody registered this device")
+        tally.notices += (remark,)
 
 
-def _refuse_reused(tally: _Tally, row: Row) -> None:
+def _refuse_reused(tally: _Tally, item: int) -> None:
     detail = "another reading is stored with this device, kind, device time and record number"
-    _refuse(tally, row, Remark(row.item, "record_no", Reason.RECORD_REUSED, detail))
+    _refuse(tally, item, Remark(item, "record_no", Reason.RECORD_REUSED, detail))
 
 
-def _refuse(tally: _Tally, row: Row, remark: Remark) -> None:
+def _refuse(tally: _Tally, item: int, remark: Remark) -> None:
     intake = tally.intake
     tally.refused += (remark,)
     assert tally.refusals is not None
@@ -204,8 +214,8 @@ def _refuse(tally: _Tally, row: Row, remark: Remark) -> None:
             intake.received_at,
             intake.topic_text,
             intake.message_id,
-            row.item,
-            intake.content(row.item),
+            item,
+            intake.content(item),
             remark.field,
             remark.reason,
             remark.detail,
@@ -214,19 +224,19 @@ def _refuse(tally: _Tally, row: Row, remark: Remark) -> None:
 
 
 async def _write_rows(
-    conn: AsyncConnection, directory: Directory, rows: Sequence[Row], unregistered: set[str]
-) -> tuple[hypertable.Written, int, list[Entry]]:
-    """The entries come sorted by the key."""
-    if not rows:
-        return hypertable.Written({}, staged=False), 0, []
-    device_ids = [directory.devices[row.device] for row in rows]
+    conn: AsyncConnection, directory: Directory, rows: Rows, unregistered: set[str]
+) -> tuple[hypertable.Written, int, Placed]:
+    if not len(rows):
+        return hypertable.Written({}, staged=False), 0, NOWHERE
+    numbers = directory.devices
+    device_ids: Integers = np.fromiter((numbers[uid] for uid in rows.devices), np.int64, len(rows))
     async with conn.pipeline():
         numbered = await conn.execute(QUERIES["next_batch"])
         identities = await identity.decide(conn, rows, device_ids)
         found = await numbered.fetchone()
     assert found is not None
     batch_id: int = found[0]
-    entries = entries_of(
+    placed = place(
         rows,
         device_ids,
         identities,
@@ -234,37 +244,39 @@ async def _write_rows(
         sessions=directory.sessions,
         unregistered={directory.devices[uid] for uid in unregistered},
     )
-    entries.sort()
-    return await hypertable.write(conn, entries), batch_id, entries
+    return await hypertable.write(conn, placed), batch_id, placed
 
 
-async def _add_touches(
-    conn: AsyncConnection, directory: Directory, batch_id: int, entries: Sequence[Entry], rows: Sequence[Row]
-) -> None:
-    """entries: the stored ones, sorted, so that the first and the last of a device are its span."""
-    spans = [(device_id, list(of_device)) for device_id, of_device in groupby(entries, _device)]
+async def _add_touches(conn: AsyncConnection, batch_id: int, placed: Placed, stored: Integers) -> None:
+    """stored: ordinals by the key of the table, so that the first and the last of a device are its span."""
+    device_ids, identities = placed.device_ids[stored], placed.identities[stored]
+    begins = np.flatnonzero(np.diff(device_ids, prepend=-1))
+    ends = np.append(begins[1:], len(stored)) - 1
     await conn.execute(
         QUERIES["add_touches"],
         {
             "batch_id": batch_id,
-            "devices": [device_id for device_id, _ in spans],
-            "first": [moment(of_device[0].identity) for _, of_device in spans],
-            "last": [moment(of_device[-1].identity) for _, of_device in spans],
-            "stored": [len(of_device) for _, of_device in spans],
+            "devices": device_ids[begins].tolist(),
+            "first": list(map(moment, identities[begins].tolist())),
+            "last": list(map(moment, identities[ends].tolist())),
+            "stored": (ends - begins + 1).tolist(),
         },
     )
-    sessions: dict[tuple[int, int], list[int]] = {}
-    for entry in entries:
-        if (uid := rows[entry.ordinal].session) is not None:
-            sessions.setdefault((directory.sessions[uid], entry.device_id), []).append(entry.identity)
-    if sessions:
+
+
+async def _add_session_touches(conn: AsyncConnection, placed: Placed, numbers: Mapping[int, int]) -> None:
+    """numbers: of the sessions, by the ordinals of their stored rows."""
+    spans: dict[tuple[int, int], list[int]] = {}
+    for ordinal, number in numbers.items():
+        spans.setdefault((number, int(placed.device_ids[ordinal])), []).append(int(placed.identities[ordinal]))
+    if spans:
         await conn.execute(
             QUERIES["add_session_touches"],
             {
-                "sessions": [session_no for session_no, _ in sessions],
-                "devices": [device_id for _, device_id in sessions],
-                "first": [moment(times[0]) for times in sessions.values()],
-                "last": [moment(times[-1]) for times in sessions.values()],
+                "sessions": [number for number, _ in spans],
+                "devices": [device_id for _, device_id in spans],
+                "first": [moment(min(times)) for times in spans.values()],
+                "last": [moment(max(times)) for times in spans.values()],
             },
         )
 

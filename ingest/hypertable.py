@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 from psycopg import AsyncConnection, errors, sql
 
 from ingest.named_sql import QUERIES
-from ingest.rows import COLUMNS, HEADER, TRAILER, Entry
+from ingest.placing import Placed
+from ingest.rows import COLUMNS, HEADER, TRAILER
 
 _COLUMN_LIST: Final = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
 _INTO_TABLE: Final = sql.SQL("COPY telemetry.observation ({}) FROM STDIN (FORMAT binary)").format(_COLUMN_LIST)
@@ -36,23 +37,21 @@ class Written(NamedTuple):
     staged: bool
 
 
-async def write(conn: AsyncConnection, entries: Sequence[Entry]) -> Written:
-    """Store `entries` (sorted; each ordinal once) inside the caller's transaction. The first delivery wins, within the
-    batch too.
+async def write(conn: AsyncConnection, placed: Placed) -> Written:
+    """Store these rows inside the caller's transaction. The first delivery wins, within the batch too.
 
     Errors: `psycopg.Error`.
     """
-    if not entries:
+    if not placed.packed:
         return Written({}, staged=False)
-    packed = [entry.packed for entry in entries]
+    order = placed.order.tolist()
+    packed = [placed.packed[ordinal] for ordinal in order]
     try:
         async with conn.transaction():
             await _copy(conn, _INTO_TABLE, packed)
     except errors.UniqueViolation:
-        keys = [entry[:4] for entry in entries]
-        repeats = {position for position in range(1, len(keys)) if keys[position] == keys[position - 1]}
-        fates = await _merge(conn, packed, repeats)
-        return Written({entries[position].ordinal: fate for position, fate in fates.items()}, staged=True)
+        fates = await _merge(conn, packed, placed.repeated())
+        return Written({order[position]: fate for position, fate in fates.items()}, staged=True)
     return Written({}, staged=False)
 
 

@@ -15,102 +15,89 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from psycopg import AsyncConnection
 
+from ingest.columns import NO_STAMP, Rows
 from ingest.named_sql import QUERIES
-from ingest.rows import DAY, Row, microseconds
+from ingest.packing import Integers
+from ingest.rows import DAY, microseconds
 
 _LOCK: Final = 0x5F1D
 _BUCKETS: Final = 64
 """Locks are by device_id modulo this, so that a batch of thousands of devices does not fill the server's lock table."""
 
 
-def is_odd(row: Row) -> bool:
-    """Is the device's stamp more than a day off the corrected time?"""
-    return row.stamp is not None and not -DAY <= row.stamp - row.measured <= DAY
-
-
-async def decide(conn: AsyncConnection, rows: Sequence[Row], device_ids: Sequence[int]) -> list[int]:
+async def decide(conn: AsyncConnection, rows: Rows, device_ids: Integers) -> Integers:
     """The identity time of each row (microseconds), inside the batch's transaction. `device_ids` belong to the rows."""
-    identities: list[int] = []
-    odd_devices: set[int] = set()
-    stamped: set[int] = set()
-    for row, device_id in zip(rows, device_ids, strict=True):
-        stamp = row.stamp
-        if stamp is None:
-            identities.append(row.measured)
-            continue
-        identities.append(stamp)
-        stamped.add(device_id)
-        if not -DAY <= stamp - row.measured <= DAY:
-            odd_devices.add(device_id)
-    if not stamped:
-        return identities
+    stamped = rows.stamps != NO_STAMP
+    if not stamped.any():
+        return rows.measured
+    identities = np.where(stamped, rows.stamps, rows.measured)
+    odd = np.abs(identities - rows.measured) > DAY
+    devices = np.unique(device_ids[stamped])
+    odd_devices = set(device_ids[odd].tolist())
     odd_buckets = {device_id % _BUCKETS for device_id in odd_devices}
-    buckets = sorted({device_id % _BUCKETS for device_id in stamped})
+    buckets = np.unique(devices % _BUCKETS).tolist()
     async with conn.pipeline():
         await conn.execute(
             QUERIES["lock_clocks"],
             {"lock": _LOCK, "buckets": buckets, "odd": [bucket in odd_buckets for bucket in buckets]},
         )
-        cursor = await conn.execute(QUERIES["odd_devices"], (list(stamped),))
+        cursor = await conn.execute(QUERIES["odd_devices"], (devices.tolist(),))
     known_odd = {device_id for (device_id,) in await cursor.fetchall()}
     if not known_odd and not odd_devices:
         return identities
     # of a device with an odd stamp the ordinary ones too: the same record may stand in this batch under both
-    watched = known_odd | odd_devices
-    suspects = [
-        ordinal
-        for ordinal, (row, device_id) in enumerate(zip(rows, device_ids, strict=True))
-        if device_id in watched and row.stamp is not None
-    ]
+    watched = stamped & np.isin(device_ids, list(known_odd | odd_devices))
+    suspects = np.flatnonzero(watched).tolist()
     if suspects:
-        await _consult_ledger(conn, rows, device_ids, suspects, identities)
+        await _consult_ledger(conn, rows, device_ids, suspects, identities=identities, odd=odd)
     return identities
 
 
 async def _consult_ledger(
     conn: AsyncConnection,
-    rows: Sequence[Row],
-    device_ids: Sequence[int],
+    rows: Rows,
+    device_ids: Integers,
     suspects: Sequence[int],
-    identities: list[int],
+    *,
+    identities: Integers,
+    odd: NDArray[np.bool_],
 ) -> None:
+    """Sets the identities of the suspects."""
+    keys = list(
+        zip(*(column[suspects].tolist() for column in (device_ids, rows.stamps, rows.kinds, rows.records)), strict=True)
+    )
+    devices, stamps, kinds, records = (list(column) for column in zip(*keys, strict=True))
     cursor = await conn.execute(
         QUERIES["known_identities"],
-        {
-            "ordinals": list(suspects),
-            "devices": [device_ids[ordinal] for ordinal in suspects],
-            "stamps": [rows[ordinal].stamp for ordinal in suspects],
-            "kinds": [rows[ordinal].kind for ordinal in suspects],
-            "records": [rows[ordinal].record_no for ordinal in suspects],
-        },
+        {"ordinals": list(suspects), "devices": devices, "stamps": stamps, "kinds": kinds, "records": records},
     )
     known = {ordinal: microseconds(identity_at) for ordinal, identity_at in await cursor.fetchall()}
-    placed: dict[tuple[int, int | None, int, int], int] = {}
-    fresh: dict[tuple[int, int | None, int, int], int] = {}
-    for ordinal in suspects:
-        row = rows[ordinal]
+    placed: dict[tuple[int, int, int, int], int] = {}
+    fresh: dict[tuple[int, int, int, int], int] = {}
+    for ordinal, key in zip(suspects, keys, strict=True):
         if ordinal in known:
             identities[ordinal] = known[ordinal]
             continue
-        key = (device_ids[ordinal], row.stamp, row.kind, row.record_no)
         if key not in placed:
-            placed[key] = row.measured if is_odd(row) else identities[ordinal]
-            if is_odd(row):
-                fresh[key] = row.measured
+            placed[key] = int(rows.measured[ordinal] if odd[ordinal] else identities[ordinal])
+            if odd[ordinal]:
+                fresh[key] = placed[key]
         identities[ordinal] = placed[key]
     if not fresh:
         return
-    devices, stamps, kinds, records = zip(*fresh, strict=True)
+    devices, stamps, kinds, records = (list(column) for column in zip(*fresh, strict=True))
     async with conn.pipeline():
         await conn.execute(
             QUERIES["add_odd_identities"],
             {
-                "devices": list(devices),
-                "stamps": list(stamps),
-                "kinds": list(kinds),
-                "records": list(records),
+                "devices": devices,
+                "stamps": stamps,
+                "kinds": kinds,
+                "records": records,
                 "identities": list(fresh.values()),
             },
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,8 +12,10 @@ from devices.clock import FUTURE_WITHIN
 from devices.errors import MalformedMessage
 from devices.message import Reason, Remark, Topic
 from devices.observation import Fact, Observation
+from ingest import columns
+from ingest.columns import Rows
 from ingest.quarantine import Refusal
-from ingest.rows import SHAPES, Row, row_of, surely_possible
+from ingest.rows import SHAPES, Row, microseconds, row_of, surely_possible
 
 _IMPLAUSIBLE: Final = int(Fact.IMPLAUSIBLE)
 _LONGEST_TOPIC: Final = 200
@@ -38,7 +41,7 @@ class Intake:
     payload_sha256: str
     message_id: str
     sent: int
-    rows: list[Row] = field(default_factory=list)
+    rows: Rows = columns.NONE
     refused: list[Remark] = field(default_factory=list)
     notices: list[Remark] = field(default_factory=list)
     contents: dict[int, bytes] = field(default_factory=dict)
@@ -48,13 +51,13 @@ class Intake:
     @property
     def affinity(self) -> str:
         """What decides the writer: the first device."""
-        return self.rows[0].device if self.rows else self.topic_text
+        return self.rows.devices[0] if self.rows.devices else self.topic_text
 
-    def keep(self, rows: list[Row]) -> None:
+    def keep(self, rows: Rows) -> None:
         """Have these rows, and know their names."""
         self.rows = rows
-        self.devices = {row.device for row in rows}
-        self.sessions = {row.session for row in rows if row.session is not None}
+        self.devices = set(rows.devices)
+        self.sessions = {uid for uid in rows.sessions or () if uid is not None}
 
     def content(self, item: int) -> bytes:
         """The JSON of one accepted observation: read once more, since hardly any is asked for and none is held."""
@@ -88,28 +91,56 @@ def take(topic_text: str, payload: bytes, received_at: datetime, limits: Limits)
     topic: Topic | None = None
     try:
         topic = message.parse_topic(topic_text)
-        decoded = message.decode(payload)
+        whole = message.decode_whole(payload)
+        decoded = message.decode(payload) if whole is None else None
     except MalformedMessage as error:
         reason = Reason.TOO_LARGE if len(payload) > message.MOST_BYTES else Reason.MALFORMED
         intake = Intake(topic_text, topic, received_at, payload, digest, digest, 1)
         intake.refused.append(Remark(-1, error.field, reason, error.detail))
         return intake
-    sent = len(decoded.observations) + len(decoded.refused)
-    intake = Intake(topic_text, topic, received_at, payload, digest, decoded.message_id, sent)
-    intake.refused.extend(decoded.refused)
-    intake.contents.update(decoded.contents)
+    if decoded is not None:
+        sent = len(decoded.observations) + len(decoded.refused)
+        intake = Intake(topic_text, topic, received_at, payload, digest, decoded.message_id, sent)
+        intake.refused.extend(decoded.refused)
+        intake.contents.update(decoded.contents)
+        intake.keep(columns.of_rows(_rows(intake, decoded.observations, limits)))
+        return intake
+    assert whole is not None
+    found = whole.observations
+    intake = Intake(topic_text, topic, received_at, payload, digest, whole.message_id, len(found))
     earliest, latest = received_at - limits.ancient, received_at + limits.future
+    parts, others = columns.plain(found, microseconds(earliest), microseconds(latest))
+    if others:
+        parts.append(columns.of_rows(_rows(intake, _meant(intake, [(i, found[i]) for i in others]), limits)))
+    intake.keep(columns.joined(parts))
+    return intake
+
+
+def _meant(intake: Intake, observations: Sequence[tuple[int, Observation]]) -> Iterator[tuple[int, Observation]]:
+    """Those that say something; the others are refused."""
+    for index, observation in observations:
+        if (remark := message.meaning_error(index, observation)) is None:
+            yield index, observation
+        else:
+            intake.refused.append(remark)
+            intake.contents[index] = message.encode_observation(observation)
+
+
+def _rows(intake: Intake, observations: Iterable[tuple[int, Observation]], limits: Limits) -> list[Row]:
+    """One by one, whatever they are; those at an impossible time are refused."""
+    earliest, latest = intake.received_at - limits.ancient, intake.received_at + limits.future
     rows: list[Row] = []
-    for index, observation in decoded.observations:
+    for index, observation in observations:
         if earliest <= observation.measured_at <= latest:
             rows.append(_row(index, observation, intake.notices))
             continue
-        remark = message.time_error(index, observation, received_at, future=limits.future, ancient=limits.ancient)
+        remark = message.time_error(
+            index, observation, intake.received_at, future=limits.future, ancient=limits.ancient
+        )
         assert remark is not None
         intake.refused.append(remark)
         intake.contents[index] = message.encode_observation(observation)
-    intake.keep(rows)
-    return intake
+    return rows
 
 
 def take_one(observation: Observation, *, topic_text: str, message_id: str, content: bytes, at: datetime) -> Intake:
@@ -117,7 +148,7 @@ def take_one(observation: Observation, *, topic_text: str, message_id: str, cont
     intake = Intake(
         topic_text, message.parse_topic(topic_text), at, content, message.digest(content), message_id, sent=1
     )
-    intake.keep([_row(0, observation, intake.notices)])
+    intake.keep(columns.of_rows([_row(0, observation, intake.notices)]))
     intake.contents[0] = content
     return intake
 

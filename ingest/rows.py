@@ -1,16 +1,17 @@
 """Rows as PostgreSQL's binary COPY wants them: one observation, one tuple of 17 fields.
 
 A field is an int32 length and the value, both big-endian; a NULL is the length -1 alone. Lengths and small values are
-packed together as one int64 where both are four bytes, which halves the arguments of the hottest calls of this room.
-What only the database can say (surrogates, identity time, batch) stands first, so that the rest is packed while the
-observation is at hand and nothing but these octets waits for the transaction.
+packed together as one int64 where both are four bytes.
+What only the database can say (surrogates, identity time, batch) stands first (`ingest.placing`), so that the rest is
+packed while the observation is at hand and nothing but these octets waits for the transaction. Here it is packed one by
+one, whatever it is; `ingest.columns` packs many plain ones at once, to the same octets.
 Source: PostgreSQL documentation, COPY, "Binary Format".
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -32,8 +33,6 @@ TRAILER: Final = b"\xff\xff"
 
 _FOUR: Final = 4 << 32
 _NULL: Final = b"\xff\xff\xff\xff"
-_HEAD: Final = struct.Struct(">hqiqiqiqiq")
-_HEAD_NO_SESSION: Final = struct.Struct(">hqiqiqiqiqi")
 _TAIL_FORMAT: Final = ">qqiqih"
 _TAIL: Final = struct.Struct(_TAIL_FORMAT)
 _PLAIN: Final = {
@@ -46,14 +45,14 @@ _NULLS: Final = {count: (-1,) * (5 - count) for count in range(1, 5)}
 _INT2: Final = struct.Struct(">ih")
 _FLOAT8: Final = struct.Struct(">id")
 _ARRAY: Final = struct.Struct(">iiiiii")
-_FLOAT8_OID: Final = 701
-_LOCAL_EPOCH: Final = EPOCH.astimezone(IDENTITY_ZONE).replace(tzinfo=None)
+FLOAT8_OID: Final = 701
+LOCAL_EPOCH: Final = EPOCH.astimezone(IDENTITY_ZONE).replace(tzinfo=None)
 """The epoch on a device clock without a zone (`devices.clock.identity_at` says the same, slower; a test compares)."""
 
 _as_row: Final = tuple.__new__
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECOND: Final = 1_000_000
-_UNREGISTERED: Final = int(Fact.UNREGISTERED_DEVICE)
+UNREGISTERED: Final = int(Fact.UNREGISTERED_DEVICE)
 
 
 class Row(NamedTuple):
@@ -71,20 +70,10 @@ class Row(NamedTuple):
     tail: bytes
 
 
-class Entry(NamedTuple):
-    """A packed row with its place: sorts by the key of the table, then by order of delivery."""
-
-    device_id: int
-    identity: int
-    kind: int
-    record_no: int
-    ordinal: int
-    packed: bytes
-
-
 class Shape(NamedTuple):
     """What a kind in one unit looks like: the unit's term and, per slot, bounds inside which nothing is impossible."""
 
+    kind: int
     term: int
     bounds: tuple[tuple[float, float], ...]
     is_pressure: bool
@@ -98,7 +87,7 @@ def _shape(kind: Kind, unit: str) -> Shape:
         # a hair inside: at the very edge devices.plausibility decides, with its own rounding
         margin = 0.0 if of.factor == 1.0 and not of.offset else 1e-5 * max(1.0, abs(low), abs(high))
         bounds.append((low + margin, high - margin))
-    return Shape(BY_UCUM[unit].term, tuple(bounds), kind.code == BLOOD_PRESSURE)
+    return Shape(kind.code, BY_UCUM[unit].term, tuple(bounds), kind.code == BLOOD_PRESSURE)
 
 
 SHAPES: Final = {(kind.code, unit): _shape(kind, unit) for kind in BY_CODE.values() for unit in kind.units}
@@ -136,6 +125,12 @@ def moment(microseconds_since_2000: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds_since_2000)
 
 
+def stamp_of(stamp: datetime) -> int:
+    """Microseconds since 2000 UTC of a device's stamp; one without a zone is read in the zone of identities."""
+    after = stamp - LOCAL_EPOCH if stamp.tzinfo is None else stamp - EPOCH
+    return after.days * DAY + after.seconds * _SECOND + after.microseconds
+
+
 def row_of(item: int, observation: Observation, shape: Shape, more_facts: int) -> Row:
     """more_facts: bits that ingest adds. struct.error: a number does not fit its column."""
     facts = more_facts
@@ -143,10 +138,6 @@ def row_of(item: int, observation: Observation, shape: Shape, more_facts: int) -
         facts |= FACT_NAMES[name]
     since = observation.measured_at - EPOCH
     stamp = observation.device_at
-    stamped = None
-    if stamp is not None:
-        after = stamp - _LOCAL_EPOCH if stamp.tzinfo is None else stamp - EPOCH
-        stamped = after.days * DAY + after.seconds * _SECOND + after.microseconds
     # built as a bare tuple: the named constructor is a call more for every observation
     return _as_row(
         Row,
@@ -156,8 +147,8 @@ def row_of(item: int, observation: Observation, shape: Shape, more_facts: int) -
             observation.kind,
             observation.record_no,
             since.days * DAY + since.seconds * _SECOND + since.microseconds,
-            stamped,
-            facts & ~_UNREGISTERED,  # whether a device is registered is ours to say
+            None if stamp is None else stamp_of(stamp),
+            facts & ~UNREGISTERED,  # whether a device is registered is ours to say
             observation.session,
             _tail(observation, shape.term),
         ),
@@ -187,39 +178,8 @@ def _tail(observation: Observation, unit: int) -> bytes:
     return b"".join(parts)
 
 
-def entries_of(
-    rows: Sequence[Row],
-    device_ids: Sequence[int],
-    identities: Sequence[int],
-    *,
-    batch_id: int,
-    sessions: Mapping[str, int],
-    unregistered: Container[int] = (),
-) -> list[Entry]:
-    """The rows with what the database said of them. sessions: their numbers; unregistered: device_ids whose rows
-    carry that fact."""
-    entries = []
-    head = _HEAD_NO_SESSION.pack
-    for ordinal, (row, device_id, identity) in enumerate(zip(rows, device_ids, identities, strict=True)):
-        _, _, kind, record_no, measured, _, facts, session, tail = row
-        if not -DAY <= measured - identity <= DAY:
-            # A repeat of an odd record may claim a time days from the first delivery's. It will collapse into that row,
-            # and until the database says so it must satisfy the table's check: it takes the identity time.
-            measured = identity
-        if device_id in unregistered:
-            facts |= _UNREGISTERED
-        device = _FOUR | device_id
-        if session is None:
-            packed = head(17, device, 8, identity, 8, measured, 8, batch_id, 8, facts, -1)
-        else:
-            number = _FOUR | sessions[session]
-            packed = _HEAD.pack(17, device, 8, identity, 8, measured, 8, batch_id, 8, facts) + number.to_bytes(8)
-        entries.append(_as_row(Entry, (device_id, identity, kind, record_no, ordinal, packed + tail)))
-    return entries
-
-
 def _more(values: Sequence[float | None]) -> bytes:
     """float8[] in binary: dimensions 1, has nulls, element type, length, lower bound 1, elements."""
     elements = b"".join(_NULL if value is None else _FLOAT8.pack(8, value) for value in values)
-    header = _ARRAY.pack(20 + len(elements), 1, int(None in values), _FLOAT8_OID, len(values), 1)
+    header = _ARRAY.pack(20 + len(elements), 1, int(None in values), FLOAT8_OID, len(values), 1)
     return header + elements

@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -30,8 +31,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from devices.message import Leaf, Message, Topic, decode_receipt, encode
 from devices.nomenclature import BLOOD_PRESSURE
 from devices.observation import Observation
-from ingest import database, intake
-from ingest.rows import COLUMNS, HEADER, TRAILER, Row, entries_of
+from ingest import columns, database, intake
+from ingest.columns import Rows
+from ingest.placing import place
+from ingest.rows import COLUMNS, HEADER, TRAILER
 from simulators.embedded.broker import INGEST, Broker
 from simulators.embedded.database import create_database
 from simulators.embedded.database import database as database_server
@@ -148,24 +151,25 @@ def copy_rows(url: str, table: str, columns: str, streams: Sequence[bytes]) -> f
         return time.perf_counter() - began
 
 
-def narrow_streams(rows: Sequence[Row], values: Sequence[tuple[float | None, ...]]) -> list[bytes]:
+def narrow_streams(rows: Rows, values: Sequence[tuple[float | None, ...]]) -> list[bytes]:
     """One row a value: identity_at, measured_at, value, device_id, code, record_no, subject_id, unit, flags."""
     packed = [
         _NARROW.pack(
-            9, 8, row.stamp, 8, row.measured, 8, value, 4, number // PER_MESSAGE, 4, slot, 4, row.record_no, 4, 7,
-            2, 3872, 2, 0,
+            9, 8, stamp, 8, measured, 8, value, 4, number // PER_MESSAGE, 4, slot, 4, record, 4, 7, 2, 3872, 2, 0
         )
-        for number, (row, together) in enumerate(zip(rows, values, strict=True))
+        for number, (stamp, measured, record, together) in enumerate(
+            zip(rows.stamps.tolist(), rows.measured.tolist(), rows.records.tolist(), values, strict=True)
+        )
         for slot, value in enumerate(together)
-    ]  # fmt: skip
+    ]
     return _streams(packed)
 
 
-def compound_streams(rows: Sequence[Row]) -> list[bytes]:
+def compound_streams(rows: Rows) -> list[bytes]:
     """The rows exactly as ingest writes them."""
-    device_ids = [number // PER_MESSAGE for number in range(len(rows))]
-    entries = entries_of(rows, device_ids, [row.stamp or 0 for row in rows], batch_id=1, sessions={})
-    return _streams([entry.packed for entry in entries])
+    device_ids = np.arange(len(rows)) // PER_MESSAGE
+    placed = place(rows, device_ids, rows.stamps, batch_id=1, sessions={}, unregistered=set())
+    return _streams([placed.packed[ordinal] for ordinal in placed.order.tolist()])
 
 
 def _streams(packed: Sequence[bytes]) -> list[bytes]:
@@ -183,7 +187,7 @@ def run(messages: int = 2000, settings: dict[str, str] | None = None) -> dict[st
         for n in range(messages)
     ]
     topic = str(Topic(SITE, SOURCE, Leaf.OBSERVATIONS))
-    rows = [row for payload in payloads for row in intake.take(topic, payload, now, intake.Limits()).rows]
+    rows = columns.joined([intake.take(topic, payload, now, intake.Limits()).rows for payload in payloads])
     narrow, compound = narrow_streams(rows, [one.values for one in made]), compound_streams(rows)
     count, values = len(made), len(made) * VALUES
     bare: list[float] = []
@@ -196,10 +200,10 @@ def run(messages: int = 2000, settings: dict[str, str] | None = None) -> dict[st
                 " value float8 NOT NULL, device_id int NOT NULL, code int NOT NULL, record_no int NOT NULL,"
                 " subject_id int NOT NULL, unit smallint NOT NULL, flags smallint NOT NULL)"
             )
-        columns = "identity_at, measured_at, value, device_id, code, record_no, subject_id, unit, flags"
-        bare.append(copy_rows(url, "narrow", columns, narrow))
+        narrow_columns = "identity_at, measured_at, value, device_id, code, record_no, subject_id, unit, flags"
+        bare.append(copy_rows(url, "narrow", narrow_columns, narrow))
         seconds, busy = end_to_end(url, payloads, settings or {})
-        bare.append(copy_rows(url, "narrow", columns, narrow))
+        bare.append(copy_rows(url, "narrow", narrow_columns, narrow))
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute("TRUNCATE telemetry.observation")
         indexed = copy_rows(url, "telemetry.observation", ", ".join(COLUMNS), compound)
