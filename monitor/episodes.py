@@ -7,6 +7,7 @@ withdrawn closes, unless somebody has begun to work on it.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -31,22 +32,36 @@ from monitor.workitem import add_event, notify
 
 _SQL: Final = load("monitor", "sql/alerts.sql")
 _SEVERITIES: Final = [severity.value for severity in Severity]
-REASSIGNED: Final = "reassigned"
-"""Outcome and event: the readings of the item turned out to be somebody else's."""
-_VOID: Final = (
-    "读数已改归他人，这条待办不再成立。原为：{old}",
-    "The readings were given to somebody else; this item no longer stands. It was: {old}",
-)
+
+
+class Withdrawn(enum.StrEnum):
+    """Why findings were withdrawn; also the event and the outcome of their items."""
+
+    REASSIGNED = "reassigned"  # the readings turned out to be somebody else's
+    CORRECTED = "corrected"  # a reading was amended or entered in error
+
+
+_VOID: Final = {
+    Withdrawn.REASSIGNED: (
+        "读数已改归他人，这条待办不再成立。原为：{old}",
+        "The readings were given to somebody else; this item no longer stands. It was: {old}",
+    ),
+    Withdrawn.CORRECTED: (
+        "读数已更正或作废，这条待办不再成立。原为：{old}",
+        "The reading was corrected or withdrawn; this item no longer stands. It was: {old}",
+    ),
+}
 
 
 class Teller(NamedTuple):
     """What telling needs besides the findings. readings: the person's of those conditions, by time,
-    that rules may see."""
+    that rules may see. why: what emptied the episodes that are empty now."""
 
     conn: AsyncConnection[TupleRow]
     desk: Desk
     now: datetime
     readings: Sequence[DeviceReading] = ()
+    why: Withdrawn = Withdrawn.REASSIGNED
 
 
 async def open_episodes(conn: AsyncConnection[TupleRow], subject_ids: Sequence[UUID]) -> set[UUID]:
@@ -151,7 +166,8 @@ async def _void(teller: Teller, episode: dict[str, Any]) -> None:
     begun = episode["state"] != "open" or episode["attempts"] > 0
     if begun:
         zh, en = (
-            text.format(old=episode[f"sentence_{tongue}"]) for text, tongue in zip(_VOID, ("zh", "en"), strict=True)
+            text.format(old=episode[f"sentence_{tongue}"])
+            for text, tongue in zip(_VOID[teller.why], ("zh", "en"), strict=True)
         )
         severity = Severity.TECHNICAL
         changes = {"kind": ItemKind.TECHNICAL.value, "severity": severity.value, "sentence_zh": zh, "sentence_en": en}
@@ -159,12 +175,12 @@ async def _void(teller: Teller, episode: dict[str, Any]) -> None:
         await conn.execute(_SQL["weigh_alert"], {"alert_id": episode["alert_id"], "severity": severity.value})
     else:
         severity = Severity(episode["severity"])
-        await conn.execute(_SQL["close_void_item"], about | {"outcome": REASSIGNED})
+        await conn.execute(_SQL["close_void_item"], about | {"outcome": teller.why.value})
         await conn.execute(_SQL["close_void_alert"], about)
         await audit.record(
             conn,
             actor="monitor",
-            action=f"followup_{REASSIGNED}",
+            action=f"followup_{teller.why.value}",
             subject_id=episode["subject_id"],
             detail={"followup": episode["followup_id"]},
             now=now,
@@ -177,6 +193,8 @@ async def withdraw(
     subject_id: UUID,
     met: Sequence[tuple[str, str]],
     keys: Sequence[str],
+    *,
+    why: Withdrawn,
     now: datetime,
 ) -> set[str]:
     """Withdraw a resident's findings: these (rule, evidence key), and all that rest on these readings.
@@ -196,5 +214,5 @@ async def withdraw(
         await cursor.execute(_SQL["items_of_alerts"], {"alert_ids": sorted(alerts)})
         items = [followup_id for (followup_id,) in await cursor.fetchall()]
     for followup_id in items:
-        await add_event(conn, followup_id, REASSIGNED, now=now)
+        await add_event(conn, followup_id, why.value, now=now)
     return set(alerts.values())

@@ -1,5 +1,5 @@
-"""The loop that judges batches and changed assignments: woken by ingest's NOTIFY, polling when nothing is heard,
-waiting when the database is away.
+"""The loop that judges batches, changed assignments and corrected readings: woken by ingest's NOTIFY, polling when
+nothing is heard, waiting when the database is away.
 
 Several evaluators share the work: each claims batches that no other holds (`FOR UPDATE SKIP LOCKED`), and a killed one
 leaves its batch unjudged for the next.
@@ -17,10 +17,11 @@ import structlog
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
-from ingest.observations import ASSIGNMENT_CHANNEL, CHANNEL
+from ingest.observations import ASSIGNMENT_CHANNEL, CHANNEL, CORRECTION_CHANNEL
 from monitor.database import wait_for_database
 from monitor.judging_batch import judge_next_batch
 from monitor.judging_change import judge_next_change
+from monitor.judging_correction import judge_next_correction
 from monitor.judging_subject import Bench, Judged
 
 _SLICE: Final = 1.0
@@ -40,7 +41,7 @@ async def run_evaluator(
             return
         try:
             async with conn:
-                for channel in (CHANNEL, ASSIGNMENT_CHANNEL):
+                for channel in (CHANNEL, ASSIGNMENT_CHANNEL, CORRECTION_CHANNEL):
                     await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                 await _work(conn, bench, clock, stop, poll_seconds)
         except psycopg.OperationalError as error:
@@ -50,7 +51,7 @@ async def run_evaluator(
 
 
 async def judge_all(conn: AsyncConnection[TupleRow], bench: Bench, *, clock: Callable[[], datetime]) -> list[Judged]:
-    """Judge what waits, batches and changes of assignments, and return."""
+    """Judge what waits, batches, changes of assignments and corrections, and return."""
     done: list[Judged] = []
     while (judged := await _judge_next(conn, bench, clock)) is not None:
         done.append(judged)
@@ -60,7 +61,8 @@ async def judge_all(conn: AsyncConnection[TupleRow], bench: Bench, *, clock: Cal
 async def _judge_next(conn: AsyncConnection[TupleRow], bench: Bench, clock: Callable[[], datetime]) -> Judged | None:
     # batches first: what has just been measured presses more than whose something was
     judged = await judge_next_batch(conn, bench, now=clock())
-    return judged or await judge_next_change(conn, bench, now=clock())
+    judged = judged or await judge_next_change(conn, bench, now=clock())
+    return judged or await judge_next_correction(conn, bench, now=clock())
 
 
 async def _work(
@@ -76,7 +78,11 @@ async def _work(
             await _heard(conn, stop, poll_seconds)
             continue
         log.info(
-            "batch judged" if judged.batch_id is not None else "assignment judged",
+            "batch judged"
+            if judged.batch_id is not None
+            else "assignment judged"
+            if judged.change_id is not None
+            else "correction judged",
             **judged.about,
             readings=judged.readings,
             unassigned=judged.unassigned,

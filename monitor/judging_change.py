@@ -18,14 +18,13 @@ from psycopg.rows import TupleRow
 
 from ingest.named_sql import load
 from ingest.observations import (
-    AssignmentChange,
     StoredObservation,
     changed_observations,
     claim_change,
     mark_change_judged,
 )
 from monitor.alerts import lock_subjects
-from monitor.episodes import Teller, retell, withdraw
+from monitor.episodes import Teller, Withdrawn, retell, withdraw
 from monitor.evaluation_record import Record
 from monitor.evidence import device_reading, evidence_key
 from monitor.judging_reading import DeviceReading
@@ -60,22 +59,27 @@ async def judge_next_change(conn: AsyncConnection[TupleRow], bench: Bench, *, no
         await lock_subjects(conn, owners | {change.subject_id})
         gone = [reading for reading in readings if reading.subject_id != change.subject_id]
         if gone:
-            await _take_back(turn, change, gone)
+            keys = [evidence_key(reading) for reading in gone]
+            await take_back(turn, change.subject_id, gone, keys, Withdrawn.REASSIGNED)
         await _forget(conn, "forget_waiting", [evidence_key(r) for r in readings if r.subject_id is not None])
         await judge_readings(turn, readings)
         await mark_change_judged(conn, change.change_id, now)
     return turn.judged
 
 
-async def _take_back(turn: Turn, change: AssignmentChange, gone: Sequence[StoredObservation]) -> None:
-    """Everything that came of these readings for a subject they are no longer of."""
-    conn, subject_id = turn.conn, change.subject_id
-    keys = [evidence_key(reading) for reading in gone]
-    await _forget(conn, "forget_unjudged", keys, subject_id=subject_id)
+async def take_back(
+    turn: Turn, subject_id: UUID, former: Sequence[StoredObservation], keys: Sequence[str], why: Withdrawn
+) -> None:
+    """Withdraw what the rules said of a subject with these readings and no longer say with what is stored now.
+
+    former: as they were when they were judged. keys: evidence on which nothing rests any more, whatever the rules say.
+    """
+    conn = turn.conn
+    await _forget(conn, "forget_unjudged", [evidence_key(reading) for reading in former], subject_id=subject_id)
     person = (await residents(conn, [subject_id])).get(subject_id)
     if person is None:
         return
-    theirs = [device_reading(reading) for reading in gone if why_barred(reading, person) is None]
+    theirs = [device_reading(reading) for reading in former if why_barred(reading, person) is None]
     lost: set[Met] = set()
     allowed: list[DeviceReading] = []
     if theirs:
@@ -83,15 +87,16 @@ async def _take_back(turn: Turn, change: AssignmentChange, gone: Sequence[Stored
         known_visits = (await visits_of(conn, [subject_id])).get(subject_id, ())
         visits = [visit_record(visit, turn.bench.desk.zone) for visit in known_visits]
         allowed = await allowed_readings(turn, person, earliest, concepts)
-        former = sorted([*allowed, *theirs], key=lambda reading: (reading.measured_at, reading.reference))
-        before = _met({r.reference: r for r in former}.values(), turn, person, earliest, visits)
+        # a corrected reading stands in both: as it was wins
+        all_before = sorted([*allowed, *theirs], key=lambda reading: (reading.measured_at, reading.reference))
+        before = _met({r.reference: r for r in all_before}.values(), turn, person, earliest, visits)
         lost = before - _met(allowed, turn, person, earliest, visits)
         # what has come about by their absence is raised, and nothing else of the past
         turn.judged.raised.update(await raise_findings(turn, person, earliest, concepts, visits, known_too=before))
-    conditions = await withdraw(conn, subject_id, sorted(lost), keys, turn.now)
+    conditions = await withdraw(conn, subject_id, sorted(lost), keys, why=why, now=turn.now)
     if conditions:
-        log.info("findings withdrawn", subject_id=str(subject_id), change_id=change.change_id)
-        await retell(Teller(conn, turn.bench.desk, turn.now, allowed), subject_id, conditions)
+        log.info("findings withdrawn", subject_id=str(subject_id), why=why.value, **turn.judged.about)
+        await retell(Teller(conn, turn.bench.desk, turn.now, allowed, why), subject_id, conditions)
 
 
 def _met(

@@ -56,19 +56,20 @@ class Bench:
 
 @dataclass(slots=True)
 class Judged:
-    """What became of one batch, or of one change of an assignment. `unassigned` readings wait for an assignment."""
+    """What became of one batch, one change of an assignment, or one correction. `unassigned` readings wait."""
 
     readings: int
     batch_id: int | None = None
     change_id: int | None = None
+    correction_id: int | None = None
     unassigned: int = 0
     unjudged: Counter[str] = field(default_factory=Counter)
     raised: Counter[RaisedReason] = field(default_factory=Counter)
 
     @property
     def about(self) -> dict[str, int]:
-        """The batch or the change, by name."""
-        named = {"batch_id": self.batch_id, "change_id": self.change_id}
+        """The batch, the change or the correction, by name."""
+        named = {"batch_id": self.batch_id, "change_id": self.change_id, "correction_id": self.correction_id}
         return {name: number for name, number in named.items() if number is not None}
 
 
@@ -267,6 +268,9 @@ async def _report_failure(turn: Turn, resident: Resident) -> None:
     if judged.batch_id is None:
         zh, en = "改变归属后的读数", "Readings whose assignment changed"
         origin = f"judging_failed:{resident.subject_id}:change:{judged.change_id}"
+    if judged.correction_id is not None:
+        zh, en = "更正后的读数", "A reading that was corrected"
+        origin = f"judging_failed:{resident.subject_id}:correction:{judged.correction_id}"
     await _report(
         turn,
         resident,
