@@ -138,11 +138,10 @@ def decode(uuid: str, data: bytes, product: Product | None = None) -> Characteri
     return known.decode(data, None if deviation is None else deviation.layout_for(known.uuid, data))
 
 
-def observe(
+def observe(  # noqa: PLR0917  keyword-only arguments make the call of every reading dear
     value: Characteristic,
     source: DeviceFacts,
     moment: Moment,
-    *,
     context: glucose.GlucoseMeasurementContext | None = None,
     start: cgm.CgmSessionStartTime | None = None,
     product: Product | None = None,

@@ -8,6 +8,7 @@ The decisions are in docs/decisions/0022-device-clocks.md.
 from __future__ import annotations
 
 import enum
+import functools
 import struct
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
@@ -80,10 +81,11 @@ class DateTime(NamedTuple):
 
     def naive(self) -> datetime | None:
         """The wall time, without a zone. None: not known in all parts, or impossible."""
-        if not 1582 <= self.year <= 9999:
+        if not 1582 <= self[0] <= 9999:
             return None
         try:
-            return datetime(*self)  # noqa: DTZ001  the device knows no zone
+            # `*` of a plain tuple is quicker
+            return datetime(*self[:])  # noqa: DTZ001  the device knows no zone
         except ValueError:
             return None
 
@@ -95,7 +97,7 @@ def _read(raw: bytes) -> DateTime:
     return tuple.__new__(DateTime, _FIELDS.unpack(raw))
 
 
-DATE_TIME: Final = Codec("7s", _read, DateTime.encode)
+DATE_TIME: Final = Codec("7s", _read, DateTime.encode, "HBBBBB", functools.partial(tuple.__new__, DateTime))
 
 
 class Moment(NamedTuple):
@@ -166,6 +168,18 @@ def correct(
     device_at, device_now: the record's stamp and the device's clock at `gateway_now`, wall times without a zone.
     clock_set: False where the device says that its clock was not set.  live: see `Moment`.
     """
+    return _corrected(device_at, device_now, gateway_now, received_at, zone, clock_set, live)
+
+
+def _corrected(  # noqa: PLR0917  every record comes here, and keywords cost as much as the comparison
+    device_at: datetime | None,
+    device_now: datetime | None,
+    gateway_now: datetime | None,
+    received_at: datetime,
+    zone: tzinfo,
+    clock_set: bool,
+    live: bool,
+) -> CorrectedTime:
     received = received_at.astimezone(UTC)
     if not clock_set:
         if live:
@@ -174,7 +188,8 @@ def correct(
     if device_at is None:
         return CorrectedTime(received, _NO_DEVICE_CLOCK, _RECEPTION)
     try:
-        measured, facts, how = _instant(device_at, zone), 0, _AS_STAMPED
+        measured = _EPOCH + (device_at - _WALL_EPOCH - (zone.utcoffset(device_at) or _NO_OFFSET))
+        facts, how = 0, _AS_STAMPED
         if device_now is not None:
             now = gateway_now or received
             # a stamp ahead of the very clock that made it: the clock was put back since
@@ -191,17 +206,17 @@ def correct(
     return CorrectedTime(received, _LOST_TIMELINE, _LOST, device_at)
 
 
-def place(stamp: DateTime | None, moment: Moment, *, clock_set: bool = True, live: bool | None = None) -> CorrectedTime:
+def place(stamp: DateTime | None, moment: Moment, clock_set: bool = True, live: bool | None = None) -> CorrectedTime:
     """`correct` for a record's Date Time: unknown parts are a clock not set, an impossible date is a TIME_FAULT."""
-    device_at = None
-    if stamp is not None:
-        device_at = stamp.naive()
-        clock_set = clock_set and device_at is not None
     received_at, zone, device_now, gateway_now, moment_live = moment
-    result = correct(
-        device_at, device_now, gateway_now, received_at, zone,
-        clock_set=clock_set, live=moment_live if live is None else live,
-    )  # fmt: skip
-    if device_at is None and stamp is not None and stamp.known:
+    if live is None:
+        live = moment_live
+    if stamp is None:
+        return _corrected(None, device_now, gateway_now, received_at, zone, clock_set, live)
+    device_at = stamp.naive()
+    if device_at is not None:
+        return _corrected(device_at, device_now, gateway_now, received_at, zone, clock_set, live)
+    result = _corrected(None, device_now, gateway_now, received_at, zone, False, live)
+    if stamp.known:
         return msgspec.structs.replace(result, facts=result.facts & ~_CLOCK_NOT_SET | _TIME_FAULT)
     return result

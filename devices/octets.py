@@ -10,18 +10,26 @@ from __future__ import annotations
 import binascii
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from devices.errors import BadValue, Truncated
 from devices.medfloat import decode_float, decode_sfloat, encode_float, encode_sfloat
 
+T = TypeVar("T")
+
 
 class Codec(NamedTuple):
-    """How the octets of one field become a value: the `struct` letter, then `read`; `write` goes back."""
+    """How the octets of one field become a value: the `struct` letter, then `read`; `write` goes back.
+
+    parts, join: the letters of a value of several numbers, and what makes it of their tuple in one go; the same octets
+    and the same value as by `letter` and `read`.
+    """
 
     letter: str
     read: Callable[[Any], Any] = int
     write: Callable[[Any], Any] = int
+    parts: str = ""
+    join: Callable[[tuple[Any, ...]], Any] = tuple
 
     def swapped(self) -> Codec:
         """The same field in big endian, for products that got the order wrong."""
@@ -104,32 +112,48 @@ class Choice(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """What one combination of flags announces. `named` takes the numbers of `unpack_from` to values by name."""
+    """What one combination of flags announces.
+
+    named: takes the numbers of `unpack_from` to values by name.  makers: by a type, what takes them to one of it.
+    chosen: the values of the choices.
+    """
 
     size: int
     unpack_from: Callable[..., tuple[Any, ...]]
     named: Callable[..., dict[str, Any]]
-    pack: Callable[..., bytes]
+    makers: dict[Callable[..., Any], Callable[..., Any]]
     fields: tuple[Field, ...]
+    chosen: Mapping[str, Any]
 
 
-def _naming(fields: Sequence[Field], constants: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-    """`lambda v0, v1: {"systolic": r0(v0), "user_id": v1, "unit": c0}` for these rows.
+def _naming(
+    fields: Sequence[Field], constants: Mapping[str, Any], made: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """`lambda v0, v1: {"systolic": r0(v0), "user_id": v1, "unit": c0}` for these rows, or `made(systolic=r0(v0), …)`.
 
     Written out as source once a combination of flags, as `dataclasses` does: a loop over the rows takes three times as
     long, and every frame of every device passes here.
     """
-    scope: dict[str, Any] = {}
-    items = []
+    scope: dict[str, Any] = {"made": made}
+    arguments: list[str] = []
+    items: list[tuple[str, str]] = []
     for index, (name, codec, _, _) in enumerate(fields):
-        # int is what struct gives already
-        scope[f"r{index}"] = codec.read
-        items.append(f"{name!r}: v{index}" if codec.read is int else f"{name!r}: r{index}(v{index})")
+        numbers = [f"v{index}_{part}" for part in range(len(codec.parts) or 1)]
+        arguments += numbers
+        scope[f"r{index}"] = codec.join if codec.parts else codec.read
+        if codec.parts:
+            items.append((name, f"r{index}(({', '.join(numbers)},))"))
+        else:
+            # int is what struct gives already
+            items.append((name, numbers[0] if codec.read is int else f"r{index}({numbers[0]})"))
     for index, (name, constant) in enumerate(constants.items()):
         scope[f"c{index}"] = constant
-        items.append(f"{name!r}: c{index}")
-    arguments = ", ".join(f"v{index}" for index in range(len(fields)))
-    named: Callable[..., dict[str, Any]] = eval(f"lambda {arguments}: {{{', '.join(items)}}}", scope)  # noqa: S307  of constants
+        items.append((name, f"c{index}"))
+    if made is None:
+        body = f"{{{', '.join(f'{name!r}: {value}' for name, value in items)}}}"
+    else:
+        body = f"made({', '.join(f'{name}={value}' for name, value in items)})"
+    named: Callable[..., Any] = eval(f"lambda {', '.join(arguments)}: {body}", scope)  # noqa: S307  of constants
     return named
 
 
@@ -165,12 +189,29 @@ class Layout:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
             fields = tuple(f for f in self.fields if known & f.when == f.when and not known & f.unless)
-            packed = struct.Struct("<" + "".join(field.codec.letter for field in fields))
+            packed = struct.Struct("<" + "".join(field.codec.parts or field.codec.letter for field in fields))
             chosen = {choice.name: choice.set if known & choice.mask else choice.clear for choice in self.choices}
             plan = self._plans[known] = _Plan(
-                self._head + packed.size, packed.unpack_from, _naming(fields, chosen), packed.pack, fields
+                self._head + packed.size, packed.unpack_from, _naming(fields, chosen), {}, fields, chosen
             )
         return plan
+
+    def read(self, data: bytes, made: Callable[..., T]) -> T:
+        """What `made(**self.unpack(data))` gives, without the dict in between. Truncated, as there."""
+        head, length = self._head, len(data)
+        if length >= head:
+            flags = data[0] if head == 1 else int.from_bytes(data[:head], "little")
+            # not yet seen, reserved flags, too short, too long: slowly
+            plan = self._plans.get(flags)
+            if plan is not None:
+                size, unpack_from, _, makers, fields, chosen = plan
+                if size == length:
+                    make = makers.get(made)
+                    if make is None:
+                        make = makers[made] = _naming(fields, chosen, made)
+                    found: T = make(*unpack_from(data, head))
+                    return found
+        return made(**self.unpack(data))
 
     def unpack(self, data: bytes) -> dict[str, Any]:
         """The fields by name, with `reserved` flags and `trailing` octets where any are left over.
@@ -183,7 +224,7 @@ class Layout:
         flags = data[0] if head == 1 else int.from_bytes(data[:head], "little")
         known = flags & self._known
         plan = self._plans.get(known) or self._plan(known)
-        size, unpack_from, named, _, _ = plan
+        size, unpack_from, named, _, _, _ = plan
         if len(data) < size:
             raise self._truncated(plan, len(data))
         found = named(*unpack_from(data, head))
@@ -219,21 +260,19 @@ class Layout:
         """The octets of these values. BadValue: names the field that is missing or does not fit."""
         flags = self.flags_of(values)
         plan = self._plan(flags & self._known)
-        raws: list[Any] = []
+        raws: list[bytes] = []
         for field in plan.fields:
             value = values.get(field.name)
             if field.when & ~self._chosen and value is None:
                 raise BadValue("its flag also announces this field, which has no value", field=field.name)
             try:
-                raw = field.codec.write(value)
-                struct.pack("<" + field.codec.letter, raw)
+                raws.append(struct.pack("<" + field.codec.letter, field.codec.write(value)))
             except BadValue as error:
                 raise BadValue(error.detail, field=field.name) from error
             except (struct.error, TypeError, ValueError, OverflowError, AttributeError) as error:
                 raise BadValue(f"{value!r} does not fit ({error})", field=field.name) from error
-            raws.append(raw)
         head = struct.pack("<" + self.flags, flags) if self.flags else b""
-        return head + plan.pack(*raws) + bytes(values.get("trailing", b""))
+        return b"".join((head, *raws, values.get("trailing", b"")))
 
 
 def crc16(data: bytes) -> int:

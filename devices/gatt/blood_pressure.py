@@ -127,18 +127,15 @@ def status_facts(status: int | None) -> int:
 
 def observe(measurement: BloodPressureMeasurement, source: record.DeviceFacts, moment: Moment) -> Observation:
     """One cuff reading: systolic, diastolic, mean, pulse. A mean of 0 was not computed by the cuff."""
+    m = measurement
+    mean, user, status = m.mean_arterial_pressure, m.user_id, m.measurement_status
     return record.observe(
         BLOOD_PRESSURE,
-        (
-            measurement.systolic,
-            measurement.diastolic,
-            record.nonzero(measurement.mean_arterial_pressure),
-            measurement.pulse_rate,
-        ),
-        measurement.unit,
-        source=source,
-        time=place(measurement.time_stamp, moment),
-        facts=status_facts(measurement.measurement_status),
-        trailing=measurement.trailing,
-        slot=record.slot_of(measurement.user_id),
+        (m.systolic, m.diastolic, mean if mean.value else record.nonzero(mean), m.pulse_rate),
+        m.unit,
+        source,
+        place(m.time_stamp, moment),
+        status_facts(status) if status else 0,
+        m.trailing,
+        None if user == record.UNKNOWN_USER else user,
     )

@@ -17,6 +17,7 @@ from devices.gatt.weight_scale import METRES, TENTHS
 from devices.nomenclature import BODY_COMPOSITION
 from devices.observation import Absent, Observation
 from devices.octets import U8, U16, U32, Choice, Codec, Field, Layout, scaled
+from devices.plausibility import Value
 from devices.units import BY_UCUM
 
 _PERCENT: Final = scaled(1, 10, unsuccessful=True)
@@ -95,7 +96,7 @@ def merge(first: BodyCompositionMeasurement, second: BodyCompositionMeasurement)
     return msgspec.structs.replace(first, **{name: known[name] for name in absent & known.keys()})
 
 
-def _si(number: float | None, imperial: str | None, unit: str) -> record.Value:
+def _si(number: float | None, imperial: str | None, unit: str) -> Value:
     """The kind has SI units only; a zero stands for a value that the scale did not compute."""
     if number is None or imperial is None:
         return record.nonzero(number)

@@ -9,7 +9,7 @@ import msgspec
 from devices.octets import Layout
 
 
-class Characteristic(msgspec.Struct, frozen=True, kw_only=True):
+class Characteristic(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A decoded characteristic value. An optional field that the frame does not have is None.
 
     reserved: flag bits that the standard keeps for later, as they were received.
@@ -25,7 +25,7 @@ class Characteristic(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
         """From octets; `layout` where a product deviates from the standard. Truncated: names the field."""
-        return cls(**(layout or cls.layout).unpack(data))
+        return (layout or cls.layout).read(data, cls)
 
     def encode(self, layout: Layout | None = None) -> bytes:
         """To octets, `decode`'s exact inverse. BadValue: a field does not fit, or is missing beside its companion."""

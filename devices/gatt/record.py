@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from devices.clock import CorrectedTime
 from devices.medfloat import Medfloat
 from devices.observation import Absent, Context, Fact, Observation, fact_names
-from devices.plausibility import PLAUSIBLE
+from devices.plausibility import NUMBERS, PLAUSIBLE, Value
 
 UNKNOWN_USER: Final = 0xFF
 _REASONS: Final = tuple(str(absent.name).lower().replace("_", "-") for absent in Absent)
@@ -35,13 +35,9 @@ class DeviceFacts(NamedTuple):
     facts: Fact = _NO_FACTS
 
 
-Value: TypeAlias = Medfloat | float | Absent | None
-"""One slot: a number, why there is none, or None where the field is not in the frame."""
-
-
 def nonzero(value: Medfloat | float | None) -> Value:
     """A zero that stands for "not computed" is no reading."""
-    number = value.value if isinstance(value, Medfloat) else value
+    number = value.value if type(value) is Medfloat else value
     return None if number == 0 else value
 
 
@@ -60,56 +56,57 @@ def facts_of(status: int | None, table: Sequence[tuple[int, Fact]]) -> int:
     return found
 
 
-def observe(
+def observe(  # noqa: PLR0917  every record comes here, and ten keywords cost as much as what is done with them
     kind: int,
     values: Sequence[Value],
     unit: str,
-    *,
     source: DeviceFacts,
     time: CorrectedTime,
     facts: int,
     trailing: bytes = b"",
-    record_no: int = 0,
     slot: int | None = None,
     context: Context | None = None,
+    record_no: int = 0,
 ) -> Observation:
     """The observation of one record: `values` in the kind's slot order and in the units that `unit` implies there.
 
     Adds IMPLAUSIBLE, TRAILING_BYTES and, for a leading value of plus or minus infinity, RESULT_TOO_HIGH or _LOW.
     """
+    device, session, own = source
+    bits = facts | time.facts
+    if own is not _NO_FACTS:
+        bits |= int(own)
+    if trailing:
+        bits |= _TRAILING_BYTES
+    numbers: tuple[float | None, ...] | None = NUMBERS[kind, unit](*values)
+    if numbers is not None:
+        return Observation(
+            device, kind, numbers, unit, time.measured_at, time.device_at, record_no, slot, session, {}, _names(bits),
+            context,
+        )  # fmt: skip
+    numbers, absent = _sorted(values)
+    if not PLAUSIBLE[kind, unit](*numbers):
+        bits |= _IMPLAUSIBLE
+    if 0 in absent:
+        bits |= _BEYOND.get(absent[0], 0)
+    return Observation(
+        device, kind, numbers, unit, time.measured_at, time.device_at, record_no, slot, session, absent, _names(bits),
+        context,
+    )  # fmt: skip
+
+
+def _sorted(values: Iterable[Value]) -> tuple[tuple[float | None, ...], dict[int, str]]:
+    """The numbers in slot order, and by slot why there is none."""
     numbers: list[float | None] = []
     absent: dict[int, str] = {}
     for value in values:
         if isinstance(value, Medfloat):
-            number = value.value
-            if number is None:
-                absent[len(numbers)] = _REASONS[value.absent]
-            numbers.append(number)
+            number, reason = value.value, value.absent
         elif value is None or isinstance(value, Absent):
-            absent[len(numbers)] = _REASONS[value or Absent.NOT_SENT]
-            numbers.append(None)
+            number, reason = None, value or Absent.NOT_SENT
         else:
-            numbers.append(value)
-    bits = facts | time.facts
-    if source.facts is not _NO_FACTS:
-        bits |= int(source.facts)
-    if not PLAUSIBLE[kind, unit](*numbers):
-        bits |= _IMPLAUSIBLE
-    if trailing:
-        bits |= _TRAILING_BYTES
-    if 0 in absent:
-        bits |= _BEYOND.get(absent[0], 0)
-    return Observation(
-        device=source.device,
-        kind=kind,
-        values=tuple(numbers),
-        unit=unit,
-        measured_at=time.measured_at,
-        device_at=time.device_at,
-        record_no=record_no,
-        slot=slot,
-        session=source.session,
-        absent=absent,
-        facts=_names(bits),
-        context=context,
-    )
+            number, reason = value, Absent.PRESENT
+        if number is None:
+            absent[len(numbers)] = _REASONS[reason]
+        numbers.append(number)
+    return tuple(numbers), absent

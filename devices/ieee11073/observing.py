@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from devices.clock import CorrectedTime
-from devices.gatt.record import DeviceFacts, Value, facts_of, nonzero
+from devices.gatt.record import DeviceFacts, facts_of, nonzero
 from devices.gatt.record import observe as record_of
 from devices.ieee11073.attribute_values import NuObsValue
 from devices.ieee11073.codes import Attr, ObjectClass
@@ -25,10 +25,11 @@ from devices.ieee11073.stamping import Heard, Stamp, place, stamp_in
 from devices.medfloat import Medfloat
 from devices.nomenclature import BLOOD_PRESSURE, BODY_COMPOSITION, BODY_MASS, BY_CODE, GLUCOSE_CONTROL, GLUCOSE_KINDS
 from devices.observation import Context, Fact, Observation, Site
+from devices.plausibility import Value
 
 MOST_SLOT: Final = 254
 """A larger person id does not fit a slot; it names a session, so that it can never be taken for another person."""
-_STATUS: Final = (
+STATUS: Final = (
     (0x8000, Fact.INVALID),
     (0x4000, Fact.QUESTIONABLE),
     (0x2000, Fact.NOT_AVAILABLE),
@@ -237,7 +238,7 @@ def _observation(  # noqa: PLR0917  one call, and keywords are dear here
     if not sent:
         return None
     if state:
-        facts |= facts_of(state, _STATUS)
+        facts |= facts_of(state, STATUS)
     if (beside.control and kind in GLUCOSE_KINDS) or kind == GLUCOSE_CONTROL:
         kind = GLUCOSE_CONTROL
         facts |= Fact.CONTROL_SOLUTION

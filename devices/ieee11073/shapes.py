@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from devices.gatt.record import Value, nonzero
+from devices.gatt.record import nonzero
 from devices.ieee11073.measures import PLACES, default_row, places_between, row_of
 from devices.ieee11073.objects import Measured, Metric
 from devices.nomenclature import BY_CODE, GLUCOSE_CONTROL
 from devices.observation import Site
+from devices.plausibility import Value
 
 MOST: Final = 512
 """Shapes kept; a ward's devices have a few dozen."""
