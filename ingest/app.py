@@ -14,7 +14,7 @@ import structlog
 from psycopg import AsyncConnection
 
 from devices.message import Leaf
-from ingest import database, intake, status, steady, timescale
+from ingest import database, intake, status, steady, technical, timescale
 from ingest.batch import Work, Writer, writer_of
 from ingest.consumer import Address, Consumer, Delivery, Session
 from ingest.directory import Directory
@@ -77,7 +77,11 @@ class _Service:
     async def serve(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             writers = [group.create_task(writer.run()) for writer in self._writers]
-            others = [group.create_task(self._dispatch()), group.create_task(self._keep_statuses())]
+            others = [
+                group.create_task(self._dispatch()),
+                group.create_task(self._keep_statuses()),
+                group.create_task(self._watch()),
+            ]
             if self._settings.keep_days is not None:
                 others.append(group.create_task(self._retain(timedelta(days=self._settings.keep_days))))
             await stop.wait()
@@ -123,6 +127,12 @@ class _Service:
                         log.warning("a status cannot be kept", topic=delivery.topic, error=type(error).__name__)
                 self._consumer.settle(delivery)
         await connection.close()
+
+    async def _watch(self) -> None:
+        settings = self._settings
+        limit = technical.Limit(settings.quarantine_alert_count, settings.quarantine_alert_minutes)
+        url = settings.database_url.get_secret_value()
+        await technical.watch(url, limit, seconds=settings.quarantine_watch_seconds, clock=self._clock)
 
     async def _retain(self, keep: timedelta) -> None:
         connection = steady.SteadyConnection(self._settings.database_url.get_secret_value())

@@ -1,4 +1,4 @@
-"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, kinds."""
+"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, status, kinds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 
 from devices.nomenclature import KINDS
 from ingest import app as service
-from ingest import correct_cli, database, quarantine, reconcile, replay
+from ingest import correct_cli, database, quarantine, reconcile, replay, technical
 from ingest.directory import Directory
 from ingest.errors import IngestError
 from ingest.intake import Limits
@@ -121,6 +121,23 @@ def reconcile_command(
 
 
 @app.command()
+def status() -> None:
+    """How ingest stands, in JSON lines: what waits, open technical alerts, when each source was heard last.
+
+    Deadlocks are the server's count for this database; each was retried, and is in the service's log and totals.
+    """
+
+    async def work(conn: AsyncConnection) -> None:
+        print_line({"about": "ingest", **_in_iso((await technical.standing(conn))._asdict())})
+        for alert in await technical.open_alerts(conn):
+            print_line({"about": "alert", **_in_iso(alert._asdict())})
+        for heard in await technical.sources_heard(conn):
+            print_line({"about": "source", **_in_iso(heard._asdict())})
+
+    with_connection(work)
+
+
+@app.command()
 def kinds() -> None:
     """The kinds of observation this program takes, one JSON line each."""
     for kind in KINDS:
@@ -144,4 +161,8 @@ async def _serve(settings: Settings) -> None:
 def _described(kept: quarantine.Kept) -> dict[str, Any]:
     described = kept._asdict()
     described.pop("content")
-    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in described.items()}
+    return _in_iso(described)
+
+
+def _in_iso(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in content.items()}

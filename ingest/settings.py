@@ -45,6 +45,11 @@ class Settings(BaseSettings):
     keep_days: PositiveInt | None = None
     """Retention, checked daily; None keeps everything."""
 
+    quarantine_alert_count: PositiveInt = 100
+    """More new refusals than this in the window raise a technical alert; no source gives a number, it is ours."""
+
+    quarantine_alert_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
+    quarantine_watch_seconds: PositiveFloat = 30.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def limits(self) -> Limits:
