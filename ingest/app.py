@@ -1,4 +1,4 @@
-"""The ingest service: consumer → writers, on one event loop, until it is told to stop; then it drains."""
+"""The ingest service: broker → writers, on one event loop, until it is told to stop; then it drains."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from psycopg import AsyncConnection
 from devices.message import Leaf
 from ingest import database, intake, status, steady, technical, timescale
 from ingest.batch import Work, Writer, writer_of
-from ingest.consumer import Address, Consumer, Delivery, Session
+from ingest.broker import Broker, Delivery
+from ingest.consumer import Address, Consumer, Session
 from ingest.directory import Directory
 from ingest.settings import Settings
 
@@ -46,25 +47,25 @@ async def run(settings: Settings, stop: asyncio.Event, *, clock: Callable[[], da
         log.info("database ready", edition=(await timescale.edition(first)).value)
     finally:
         await first.close()
-    async with Consumer(_address(settings), _session(settings), clock=clock) as consumer:
-        service = _Service(settings, consumer, clock)
+    async with _broker(settings, clock) as broker:
+        service = _Service(settings, broker, clock)
         await service.serve(stop)
-        if not await consumer.drain(2.0):
+        if not await broker.drain(2.0):
             log.warning("the broker did not take the last receipts and acknowledgements; it will send again")
     log.info("stopped", **service.totals())
 
 
 class _Service:
-    def __init__(self, settings: Settings, consumer: Consumer, clock: Callable[[], datetime]) -> None:
+    def __init__(self, settings: Settings, broker: Broker, clock: Callable[[], datetime]) -> None:
         url = settings.database_url.get_secret_value()
         self._settings = settings
-        self._consumer = consumer
+        self._broker = broker
         self._clock = clock
         self._writers = [
             Writer(
                 url,
                 Directory(),  # each its own: it is forgotten with the writer's connection
-                consumer,
+                broker,
                 clock=clock,
                 most=settings.batch_observations,
                 seconds=settings.batch_seconds,
@@ -78,6 +79,7 @@ class _Service:
         async with asyncio.TaskGroup() as group:
             writers = [group.create_task(writer.run()) for writer in self._writers]
             others = [
+                group.create_task(self._broker.run()),
                 group.create_task(self._dispatch()),
                 group.create_task(self._keep_statuses()),
                 group.create_task(self._watch()),
@@ -102,7 +104,7 @@ class _Service:
     async def _dispatch(self) -> None:
         limits = self._settings.limits()
         while True:
-            delivery = await self._consumer.deliveries.get()
+            delivery = await self._broker.deliveries.get()
             if delivery.topic.endswith(_STATUS):
                 self._statuses.put_nowait(delivery)
                 continue
@@ -125,7 +127,7 @@ class _Service:
                         await connection.run(work)
                     except (psycopg.Error, ValueError, RecursionError) as error:
                         log.warning("a status cannot be kept", topic=delivery.topic, error=type(error).__name__)
-                self._consumer.settle(delivery)
+                self._broker.settle(delivery)
         await connection.close()
 
     async def _watch(self) -> None:
@@ -148,22 +150,15 @@ class _Service:
         await connection.close()
 
 
-def _address(settings: Settings) -> Address:
-    password = settings.broker_password
-    return Address(
-        settings.broker_host,
-        settings.broker_port,
-        settings.broker_user,
-        None if password is None else password.get_secret_value(),
-        settings.broker_ca_file,
-    )
-
-
-def _session(settings: Settings) -> Session:
-    return Session(
+def _broker(settings: Settings, clock: Callable[[], datetime]) -> Broker:
+    secret = settings.broker_password
+    password = None if secret is None else secret.get_secret_value()
+    user, ca_file = settings.broker_user, settings.broker_ca_file
+    session = Session(
         settings.client_id,
         settings.mqtt_version,
         settings.session_expiry_seconds,
         settings.receive_maximum,
         settings.shared_group,
     )
+    return Consumer(Address(settings.broker_host, settings.broker_port, user, password, ca_file), session, clock=clock)

@@ -12,15 +12,15 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import structlog
 from psycopg import AsyncConnection
 
 from devices.message import Leaf, Reason, Receipt, Remark, encode_receipt
 from ingest import commit, steady
+from ingest.broker import Broker, Delivery
 from ingest.commit import Stored, UnknownDevices
-from ingest.consumer import Delivery
 from ingest.directory import Directory
 from ingest.intake import Intake
 
@@ -28,16 +28,6 @@ _GAP_SECONDS: Final = 0.005
 """A pause this long means that no more is on its way: sources that wait for receipts would wait for nothing."""
 
 log = structlog.get_logger(__name__)
-
-
-class Broker(Protocol):
-    """What a writer needs of the consumer."""
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Send at QoS 1."""
-
-    def settle(self, delivery: Delivery) -> None:
-        """Acknowledge a delivery."""
 
 
 class Work(NamedTuple):

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import structlog
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage
@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from devices.message import Leaf, every
+from ingest.broker import Delivery
 
 KEEPALIVE_SECONDS: Final = 30
 _QOS: Final = 1
@@ -35,16 +36,11 @@ connects; a longer list would slow it down anyway."""
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message as it came. `connection` and `packet` are what an acknowledgement needs."""
+class Packet(NamedTuple):
+    """The ticket of a delivery: a packet identifier means nothing on another connection."""
 
-    topic: str
-    payload: bytes
-    received_at: datetime
-    retained: bool
     connection: int
-    packet: int
+    number: int
     qos: int
 
 
@@ -133,11 +129,16 @@ class Consumer:
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
 
+    async def run(self) -> None:
+        """paho's thread fetches by itself."""
+
     def settle(self, delivery: Delivery) -> None:
         """Acknowledge, after the commit. On another connection than the one it came by, this does nothing."""
+        packet = delivery.ticket
+        assert isinstance(packet, Packet)
         with self._turn:
-            if delivery.connection == self._connection and delivery.qos:
-                self._client.ack(delivery.packet, delivery.qos)
+            if packet.connection == self._connection and packet.qos:
+                self._client.ack(packet.number, packet.qos)
         self._held.release()
 
     def publish(self, topic: str, payload: bytes) -> None:
@@ -226,15 +227,8 @@ class Consumer:
         while not self._held.acquire(timeout=0.5):
             if self._closing:
                 return
-        delivery = Delivery(
-            message.topic,
-            bytes(message.payload),
-            self._clock(),
-            message.retain,
-            self._connection,
-            message.mid,
-            message.qos,
-        )
+        packet = Packet(self._connection, message.mid, message.qos)
+        delivery = Delivery(message.topic, bytes(message.payload), self._clock(), packet)
         self._tell(self.deliveries.put_nowait, delivery)
 
     def _on_publish(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ingest.consumer import Address, Consumer, Delivery, Session
+from ingest.broker import Delivery
+from ingest.consumer import Address, Consumer, Packet, Session
 from simulators.embedded.broker import INGEST, Broker
 from tests.fix_ingest import PATIENCE_SECONDS, Source, message, pressure
 
@@ -29,8 +30,10 @@ async def test_what_came_before_a_reconnect_cannot_be_acknowledged_after_it(brok
             before = await next_of(consumer)
         await asyncio.to_thread(broker.restart)
         again = await next_of(consumer)
-        assert (again.payload, again.packet) == (payload, before.packet)
-        assert again.connection != before.connection
+        assert isinstance(before.ticket, Packet)
+        assert isinstance(again.ticket, Packet)
+        assert (again.payload, again.ticket.number) == (payload, before.ticket.number)
+        assert again.ticket.connection != before.ticket.connection
         consumer.settle(before)
         await asyncio.wait_for(consumer.connected.wait(), PATIENCE_SECONDS)
         assert await consumer.drain(PATIENCE_SECONDS)  # had anything been acknowledged, the broker has it now
