@@ -19,7 +19,9 @@ from ingest.batch import Work, Writer, writer_of
 from ingest.broker import Broker, Delivery
 from ingest.consumer import Address, Consumer, Session
 from ingest.directory import Directory
+from ingest.jetstream import Cluster, JetStream
 from ingest.settings import Settings
+from ingest.shares import Intent
 
 DRAIN_SECONDS: Final = 20.0
 """After that what is not committed stays with the broker."""
@@ -154,6 +156,16 @@ def _broker(settings: Settings, clock: Callable[[], datetime]) -> Broker:
     secret = settings.broker_password
     password = None if secret is None else secret.get_secret_value()
     user, ca_file = settings.broker_user, settings.broker_ca_file
+    if settings.transport == "jetstream":
+        intent = Intent(
+            settings.durable,
+            settings.partitions,
+            settings.replicas,
+            settings.ack_wait_seconds,
+            settings.receive_maximum,
+        )
+        url = settings.database_url.get_secret_value()
+        return JetStream(Cluster(settings.servers(), user, password, ca_file), intent, url, clock=clock)
     session = Session(
         settings.client_id,
         settings.mqtt_version,

@@ -25,6 +25,22 @@ class Settings(BaseSettings):
     broker_ca_file: str | None = None
     """A CA file switches TLS on."""
 
+    transport: Literal["mqtt", "jetstream"] = "mqtt"
+    """`jetstream`: messages are taken from a NATS cluster; `broker_host` and `broker_port` mean nothing then."""
+
+    nats_servers: Annotated[str, Field(min_length=1)] = "nats://127.0.0.1:4222"
+    """Comma-separated; with `broker_ca_file`, TLS."""
+
+    durable: Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,48}$")] = "suifang-ingest"
+    """Names the consumers at the cluster; all processes of one cell have the same."""
+
+    replicas: Annotated[int, Field(ge=1, le=5)] = 3
+    partitions: Annotated[int, Field(ge=1, le=64)] = 8
+    """As many as the mapping in the cluster's configuration makes."""
+
+    ack_wait_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    """What a process took and did not acknowledge, because it is gone, is delivered again after this."""
+
     mqtt_version: Literal["5", "3.1.1"] = "5"
     client_id: Annotated[str, Field(min_length=1, max_length=64)] = "suifang-ingest"
     """Names the persistent session: two processes need two ids, and then a shared group."""
@@ -55,3 +71,7 @@ class Settings(BaseSettings):
     def limits(self) -> Limits:
         """The time limits as a value."""
         return Limits(timedelta(seconds=self.future_seconds), timedelta(days=self.ancient_days))
+
+    def servers(self) -> tuple[str, ...]:
+        """The nodes' addresses."""
+        return tuple(part.strip() for part in self.nats_servers.split(",") if part.strip())

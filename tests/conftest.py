@@ -9,5 +9,6 @@ pytest_plugins = [
     "tests.fix_desk",
     "tests.fix_ingest",
     "tests.fix_monitor",
+    "tests.fix_nats",
     "tests.fix_postgres",
 ]

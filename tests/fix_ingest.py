@@ -25,6 +25,7 @@ from devices.nomenclature import BLOOD_PRESSURE
 from devices.observation import Observation
 from ingest import database, intake
 from simulators.embedded.broker import INGEST, Broker
+from simulators.embedded.nats import Nats
 
 PATIENCE_SECONDS = 15.0
 """How long a test waits for something that must happen; it is no measure of speed."""
@@ -70,7 +71,7 @@ def wait_until(reached: Callable[[], bool], what: str) -> None:
 class Source:
     """A gateway's end at the broker: sends messages, collects receipts."""
 
-    def __init__(self, broker: Broker, name: str = "gw-1") -> None:
+    def __init__(self, broker: Broker | Nats, name: str = "gw-1") -> None:
         self.name = name
         self._receipts: queue.SimpleQueue[Receipt] = queue.SimpleQueue()
         self._ready = threading.Event()
@@ -115,7 +116,7 @@ class Source:
 class IngestProcess:
     """`python -m ingest run`."""
 
-    def __init__(self, broker: Broker, url: str, **settings: str) -> None:
+    def __init__(self, broker: Broker | Nats, url: str, **settings: str) -> None:
         credentials = broker.credentials(INGEST)
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("SUIFANG_INGEST_")},

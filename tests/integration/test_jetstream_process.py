@@ -1,0 +1,160 @@
+"""Ingest at one NATS server with JetStream: the same promises as at an MQTT broker, kept another way."""
+
+from __future__ import annotations
+
+import time
+
+import psycopg
+
+from devices.message import Leaf, Reason
+from simulators.embedded.nats import Nats
+from tests.fix_ingest import IngestProcess, Source, ask, message, pressure, wait_until
+from tests.fix_nats import jetstream
+
+COUNT = "SELECT count(*) FROM telemetry.observation"
+
+
+def test_a_reading_over_mqtt_is_stored_and_its_receipt_comes_back(
+    jetstream_process: IngestProcess, nats_source: Source, migrated_database_url: str
+) -> None:
+    nats_source.send(message(pressure(1), pressure(2, kind=7), message_id="mixed"))
+    receipt = nats_source.receipt()
+    assert (receipt.message_id, receipt.stored, [r.reason for r in receipt.refused]) == (
+        "mixed",
+        1,
+        [Reason.UNKNOWN_KIND],
+    )
+    nats_source.send(message(pressure(1), message_id="again"))
+    assert nats_source.receipt().duplicate == 1
+    assert ask(migrated_database_url, COUNT) == [(1,)]
+
+
+def test_what_is_acknowledged_while_no_ingest_runs_waits_for_it(
+    nats: Nats, nats_source: Source, migrated_database_url: str
+) -> None:
+    with IngestProcess(nats, migrated_database_url, **jetstream(nats)) as process:
+        assert process.stop() == 0
+        for number in range(20):
+            nats_source.send(message(pressure(number), message_id=f"m-{number}"))
+        nats.nodes[0].kill()  # and the server itself may go: what it acknowledged is in its store
+        nats.nodes[0].start()
+        nats_source.wait_connected()
+        process.start()
+        wait_until(lambda: ask(migrated_database_url, COUNT) == [(20,)], "what was sent before")
+
+
+def test_killed_between_delivery_and_commit_it_stores_exactly_once_after_a_restart(
+    nats: Nats, nats_source: Source, migrated_database_url: str
+) -> None:
+    with IngestProcess(nats, migrated_database_url, **jetstream(nats)) as process:
+        with psycopg.connect(migrated_database_url) as holding:
+            holding.execute("LOCK TABLE telemetry.batch IN ACCESS EXCLUSIVE MODE")
+            nats_source.send(message(pressure(1), pressure(2)))
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            wait_until(lambda: ask(migrated_database_url, waiting) == [(1,)], "the commit that waits")
+            process.kill()
+        gone = (
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%telemetry.batch%%' AND pid <> pg_backend_pid()"
+        )
+        wait_until(lambda: ask(migrated_database_url, gone) == [(0,)], "the dead process's session")
+        assert ask(migrated_database_url, COUNT) == [(0,)]
+        process.start()
+        assert nats_source.receipt().stored == 2
+        assert ask(migrated_database_url, COUNT) == [(2,)]
+        assert process.stop() == 0
+
+
+def test_a_delivery_that_comes_again_while_it_is_in_hand_is_taken_once(
+    jetstream_process: IngestProcess, nats_source: Source, migrated_database_url: str
+) -> None:
+    with psycopg.connect(migrated_database_url) as holding:
+        holding.execute("LOCK TABLE telemetry.batch IN ACCESS EXCLUSIVE MODE")
+        nats_source.send(message(pressure(1)))
+        time.sleep(3 * 2)  # the server's own wait for the acknowledgement passes, and passes again
+    assert nats_source.receipt().stored == 1
+    assert jetstream_process.stop() == 0
+    totals = jetstream_process.wait_for_line("stopped")
+    assert (totals["messages"], totals["stored"], totals["duplicate"]) == (1, 1, 0)
+
+
+def test_a_poisonous_message_is_quarantined_and_holds_back_nobody(
+    jetstream_process: IngestProcess, nats_source: Source, migrated_database_url: str
+) -> None:
+    with psycopg.connect(migrated_database_url, autocommit=True) as conn:
+        conn.execute("ALTER TABLE telemetry.observation ADD CONSTRAINT unforeseen CHECK (record_no <> 13) NOT VALID")
+        with conn.transaction():
+            conn.execute("LOCK TABLE telemetry.batch IN ACCESS EXCLUSIVE MODE")
+            for number in range(10, 16):
+                nats_source.send(message(pressure(number), message_id=f"m-{number}"))
+            nats_source.send(b"not json")
+    receipts = {receipt.message_id: receipt for receipt in (nats_source.receipt() for _ in range(7))}
+    assert [r.reason for r in receipts.pop("m-13").refused] == [Reason.NOT_STORABLE]
+    stored = sum(receipt.stored for receipt in receipts.values())
+    assert stored == 5
+    reasons = ask(migrated_database_url, "SELECT reason FROM telemetry.quarantine ORDER BY reason")
+    assert reasons == [("malformed",), ("not-storable",)]
+
+
+def test_a_status_is_kept_with_its_source(
+    jetstream_process: IngestProcess, nats_source: Source, migrated_database_url: str
+) -> None:
+    nats_source.send(b'{"state": "online"}', Leaf.STATUS)
+    query = "SELECT status->>'state' FROM telemetry.source WHERE status IS NOT NULL"
+    wait_until(lambda: ask(migrated_database_url, query) == [("online",)], "the status")
+
+
+def test_an_interrupt_drains_and_leaves_nothing_for_the_next_run(
+    nats: Nats, nats_source: Source, migrated_database_url: str
+) -> None:
+    with IngestProcess(nats, migrated_database_url, **jetstream(nats)) as process:
+        for number in range(40):
+            nats_source.send(message(pressure(number), message_id=f"m-{number}"))
+        assert process.stop() == 0
+        process.start()
+        wait_until(lambda: ask(migrated_database_url, COUNT) == [(40,)], "all of them")
+        assert process.stop() == 0
+        assert process.wait_for_line("stopped")["duplicate"] == 0
+
+
+def test_two_processes_share_the_partitions_and_a_source_stays_with_one(
+    nats: Nats, nats_source: Source, migrated_database_url: str
+) -> None:
+    with (
+        IngestProcess(nats, migrated_database_url, **jetstream(nats)) as one,
+        IngestProcess(nats, migrated_database_url, **jetstream(nats)) as two,
+        Source(nats, "gw-2") as second,
+        Source(nats, "gw-3") as third,
+        Source(nats, "gw-4") as fourth,
+        Source(nats, "gw-5") as fifth,
+    ):
+        locks = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid > 0 AND database ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database()) GROUP BY pid"
+        )
+        wait_until(lambda: ask(migrated_database_url, locks) == [(5,), (5,)], "five shares each")
+        sources = (nats_source, second, third, fourth, fifth)
+        for number in range(30):
+            for source in sources:
+                source.send(message(pressure(number, device=f"ble:{source.name}"), message_id=f"m-{number}"))
+        for source in sources:
+            assert sum(source.receipt().stored for _ in range(30)) == 30
+        assert (one.stop(), two.stop()) == (0, 0)
+        shares = [process.wait_for_line("stopped")["stored"] for process in (one, two)]
+    assert sum(shares) == 150
+    assert min(shares) > 0
+    assert all(share % 30 == 0 for share in shares), "each source's readings went through one process"
+
+
+def test_a_process_that_ends_leaves_its_partitions_to_the_other(
+    nats: Nats, nats_source: Source, migrated_database_url: str
+) -> None:
+    with (
+        IngestProcess(nats, migrated_database_url, **jetstream(nats)) as one,
+        IngestProcess(nats, migrated_database_url, **jetstream(nats)),
+    ):
+        one.kill()
+        for number in range(10):
+            nats_source.send(message(pressure(number), message_id=f"m-{number}"))
+        assert sum(nats_source.receipt().stored for _ in range(10)) == 10
