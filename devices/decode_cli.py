@@ -5,6 +5,7 @@ In:  {"uuid": "2A35", "hex": "1e8a00…", "product": "beurer-bm85", "id": "anyth
      APDU in which the agent reported its own (optional: without it the observations have no meaning)
 Out: {"id": …, "ok": true, "observations": [{"code", "ref", "value", "unit", "absent", …}], "fields": {…}}
 or   {"id": …, "ok": false, "error": "Truncated", "detail": "…", "field": "time_stamp"}
+An APDU with sample arrays has them under "waveforms": samples as sent, the scale, and the values.
 
 One line out for each line in that is not blank, in the same order; a line that cannot be read is answered, never
 fatal. An unknown member of a line is ignored, so that lines may carry their own notes.
@@ -28,12 +29,13 @@ from devices.errors import BadValue, DeviceError, MalformedMessage, Truncated
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.record import DeviceFacts
 from devices.ieee11073 import apdu
-from devices.ieee11073.alone import configuration_of, observations_in
+from devices.ieee11073.alone import configuration_of, observations_in, waveforms_in
 from devices.ieee11073.rendering import rendered
 from devices.medfloat import Medfloat, decode_float, decode_sfloat
 from devices.nomenclature import BY_CODE
 from devices.observation import Absent, Observation
 from devices.products.known import BY_NAME
+from devices.waveform import Waveform
 
 _SOURCE: Final = DeviceFacts("vendor:suifang-decode")
 _NOT_SENT: Final = "not-sent"
@@ -153,7 +155,16 @@ def _answer_apdu(text: str, config: str | None, received_at: datetime) -> dict[s
     configuration = None if config is None else configuration_of(config)
     fields = rendered(data, found, configuration)
     seen = observations_in(found, configuration, _SOURCE, received_at)
-    return {"ok": True, "observations": [item for one in seen for item in _values(one)], "fields": fields}
+    answered = {"ok": True, "observations": [item for one in seen for item in _values(one)], "fields": fields}
+    waveforms = waveforms_in(found, configuration, _SOURCE, received_at)
+    return answered | ({"waveforms": [_waveform(one) for one in waveforms]} if waveforms else {})
+
+
+def _waveform(waveform: Waveform) -> dict[str, Any]:
+    """As it is, with its values beside the samples, and without the device, which is none here."""
+    found: dict[str, Any] = msgspec.to_builtins(waveform)
+    del found["device"]
+    return found | {"values": waveform.values}
 
 
 def answer(line: bytes, received_at: datetime) -> dict[str, Any]:

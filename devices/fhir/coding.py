@@ -1,7 +1,7 @@
 """Codings and quantities: MDC, LOINC and UCUM, and which vital-signs profile they meet.
 
-Sources: HL7 Personal Health Device implementation guide (Nomenclature codes, Obtaining the unit code); FHIR R4 vital
-signs, http://hl7.org/fhir/R4/observation-vitalsigns.html (the LOINC code and the units that each profile demands).
+Sources: HL7 Personal Health Device implementation guide 2.0.0 (Nomenclature codes, Obtaining the unit code); FHIR R4
+vital signs, http://hl7.org/fhir/R4/observation-vitalsigns.html (the LOINC code and the units of each profile).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ GUIDE: Final = "http://hl7.org/fhir/uv/phd"
 R4: Final = "http://hl7.org/fhir/StructureDefinition"
 ABSENT_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 YES_NO: Final = "http://terminology.hl7.org/CodeSystem/v2-0136"
-BITS: Final = f"{GUIDE}/CodeSystem/ASN1ToHL7"
+BITS: Final = "http://terminology.hl7.org/CodeSystem/ASN1ToHL7"
+BITS_BEFORE: Final = f"{GUIDE}/CodeSystem/ASN1ToHL7"
+"""Where the guide had them before its version 2."""
+IDENTIFIER_TYPES: Final = "http://terminology.hl7.org/CodeSystem/ContinuaDeviceIdentifiers"
 OWN_MEASURE: Final = "urn:suifang:measure"
 """For values without a code in the nomenclature (impedance, basal metabolism): by their name in the table of kinds."""
 

@@ -1,15 +1,15 @@
 """Status bits and meal context: what PhdBitsEnumerationObservation and PhdCodedEnumerationObservation hold.
 
-Source: HL7 Personal Health Device implementation guide, code system ASN1ToHL7 and the profiles named; MDER numbers bits
-from the left, so `8410608.0` is the high-order one. A fact that stands for several bits (a strip wrongly inserted, or
-of the wrong type) has no row: which bit it was is not known any more.
+Source: HL7 Personal Health Device implementation guide 2.0.0, code system ASN1ToHL7 and the profiles named; MDER
+numbers bits from the left, so `8410608.0` is the high-order one. A fact that stands for several bits (a strip wrongly
+inserted, or of the wrong type) has no row: which bit it was is not known any more.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from devices.fhir.coding import BITS, MDC, YES_NO, Resource, code_in, concept
+from devices.fhir.coding import BITS, BITS_BEFORE, MDC, YES_NO, Resource, code_in, concept
 from devices.nomenclature import BLOOD_PRESSURE, GLUCOSE_CONTROL, GLUCOSE_KINDS, PULSE_OXIMETRY
 from devices.observation import Context, Fact, Meal
 
@@ -66,7 +66,7 @@ def bits_of(kind: int, facts: int) -> list[tuple[str, list[Resource]]]:
     components = [
         {
             "code": concept(BITS, f"{code}.{bit}", text=str(fact.name).lower().replace("_", "-")),
-            "valueCodeableConcept": concept(YES_NO, "Y"),
+            "valueBoolean": True,
         }
         for bit, fact in bits.items()
         if facts & fact.value
@@ -75,11 +75,12 @@ def bits_of(kind: int, facts: int) -> list[tuple[str, list[Resource]]]:
 
 
 def facts_of_bits(resource: Resource) -> int:
-    """The facts of the bits that are set; a bit without a row has none."""
+    """The facts of the bits that are set, also as version 1 of the guide said it; a bit without a row has none."""
     found = 0
     for component in resource.get("component", ()):
-        if code_in(component.get("valueCodeableConcept"), YES_NO) == "Y":
-            found |= _FACT_OF.get(code_in(component.get("code"), BITS) or "", 0)
+        if component.get("valueBoolean") is True or code_in(component.get("valueCodeableConcept"), YES_NO) == "Y":
+            code = code_in(component.get("code"), BITS) or code_in(component.get("code"), BITS_BEFORE)
+            found |= _FACT_OF.get(code or "", 0)
     return found
 
 

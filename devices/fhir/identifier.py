@@ -1,6 +1,6 @@
 """Who and which: device identifiers, the conditional-create identifier, the identity of a record, references.
 
-Source: HL7 Personal Health Device implementation guide, PhdBaseObservation (Conditional-create Identifier) and
+Source: HL7 Personal Health Device implementation guide 2.0.0, PhdBaseObservation (Conditional-create Identifier) and
 Generating the time stamp part of the identifier. Seconds are counted from 2000-01-01 on the device's own clock; the
 guide's worked example (690897360 for 2021-11-22 11:56:30) is 30 s off, the count is 690897390.
 """
@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from devices.errors import BadValue
-from devices.fhir.coding import GUIDE, Resource, concept
-from devices.observation import Observation
+from devices.fhir.coding import IDENTIFIER_TYPES, Resource, concept
 
 EUI64_SYSTEM: Final = "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680"
 BLUETOOTH_SYSTEM: Final = "http://hl7.org/fhir/sid/eui-48/bluetooth"
@@ -24,6 +23,19 @@ NO_EUI64: Final = "00-00-00-00-00-00-00-00"
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:suifang:fhir")
 _QUARTER: Final = timedelta(minutes=15)
+
+
+class Identified(Protocol):
+    """What the identity of a record is made of; the members mean what they mean in `Observation`."""
+
+    @property
+    def device(self) -> str: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def device_at(self) -> datetime | None: ...
+    @property
+    def record_no(self) -> int: ...
 
 
 class Record(NamedTuple):
@@ -66,7 +78,7 @@ def device_identifiers(device: str) -> list[Resource]:
 
 def _identifier(code: str, system: str, value: str) -> Resource:
     return {
-        "type": concept(f"{GUIDE}/CodeSystem/ContinuaDeviceIdentifiers", code),
+        "type": concept(IDENTIFIER_TYPES, code),
         "system": system,
         "value": value,
     }
@@ -96,21 +108,21 @@ def stamp_part(device_at: datetime) -> str:
     return f"{'-' if microseconds < 0 else ''}{whole}{fraction}{quarters}"
 
 
-def conditional_create(observation: Observation, code: str, patient: str) -> Resource | None:
+def conditional_create(said: Identified, code: str, patient: str) -> Resource | None:
     """Observation.identifier for a conditional create. None: the record has no stamp, each one is new.
 
     patient: `value-system` of the patient's identifier, or the logical id that the gateway was given.  Duration and
     supplemental information would follow; no kind has them.
     """
-    if observation.device_at is None:
+    if said.device_at is None:
         return None
-    return {"value": f"{device_part(observation.device)}-{patient}-{code}-{stamp_part(observation.device_at)}"}
+    return {"value": f"{device_part(said.device)}-{patient}-{code}-{stamp_part(said.device_at)}"}
 
 
-def record_identifier(observation: Observation) -> Resource:
+def record_identifier(said: Identified) -> Resource:
     """The identifier that all resources of one record share."""
-    stamp = observation.device_at.isoformat() if observation.device_at is not None else ""
-    value = f"{observation.device}|{observation.kind}|{stamp}|{observation.record_no}"
+    stamp = said.device_at.isoformat() if said.device_at is not None else ""
+    value = f"{said.device}|{said.kind}|{stamp}|{said.record_no}"
     return {"system": RECORD_SYSTEM, "value": value}
 
 

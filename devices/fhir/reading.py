@@ -7,19 +7,20 @@ record by itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from devices.errors import BadValue
 from devices.fhir import status
+from devices.fhir.base_observation import SESSION_TAG, SLOT_TAG, UNIT_TAG
 from devices.fhir.coding import MDC, OWN_MEASURE, Resource, code_in, number_in
-from devices.fhir.enumerations import MEAL_CONTEXT, STATUS_CODES, facts_of_bits, meal_in
+from devices.fhir.coincident import is_coincident
+from devices.fhir.enumerations import MEAL_CONTEXT, STATUS_CODES, facts_of_bits
 from devices.fhir.identifier import Record, device_in, record_in
-from devices.fhir.observation import POSTURE_TAG, SESSION_TAG, SITE_SYSTEM, SLOT_TAG, UNIT_TAG
+from devices.fhir.resource_parts import context_in, device_of, tag_in, time_of
+from devices.fhir.waveform import is_waveform
 from devices.nomenclature import BY_CODE, KINDS, Kind
-from devices.observation import Context, Fact, Observation, Posture, Site, fact_names
+from devices.observation import Fact, Observation, fact_names
 
-_CLOCKS: Final = frozenset({"67975", "67983", "68225"})
 _RESULTS: Final = {
     "positive-infinity": Fact.RESULT_TOO_HIGH.value,
     "negative-infinity": Fact.RESULT_TOO_LOW.value,
@@ -27,7 +28,8 @@ _RESULTS: Final = {
 
 
 def observations_in(resources: Iterable[Resource], devices: Mapping[str, str] | None = None) -> tuple[Observation, ...]:
-    """The observations, in the order of their first resource. Coincident time stamps and other resources are passed by.
+    """The observations, in the order of their first resource. Coincident time stamps, waveforms and other resources are
+    passed by.
 
     devices: what a reference to a Device stands for (`Observation.device`), for resources that do not say it.
     BadValue: names the element; a code, unit or time that is not in our tables, or no device.
@@ -52,9 +54,9 @@ def phd_devices(resources: Iterable[Resource]) -> dict[str, str]:
 
 
 def _record_of(resource: Resource, number: int) -> str | None:
-    """What brings the resources of one record together. None: no Observation, or a coincident time stamp."""
+    """What brings the resources of one record together. None: no Observation, or one that is not of a kind's values."""
     try:
-        if resource.get("resourceType") != "Observation" or code_in(resource.get("code"), MDC) in _CLOCKS:
+        if resource.get("resourceType") != "Observation" or is_coincident(resource) or is_waveform(resource):
             return None
         record = record_in(resource)
     except (AttributeError, TypeError) as error:
@@ -74,38 +76,29 @@ def _read(group: list[Resource], devices: Mapping[str, str]) -> Observation:
 def _observation(group: list[Resource], devices: Mapping[str, str]) -> Observation:
     parts = [part for resource in group for part in _parts(resource)]
     first = group[0]
-    record = record_in(first) or Record(_device(first, devices), _kind_of(parts, first), None, 0)
+    record = record_in(first) or Record(device_of(first, devices), _kind_of(parts, first), None, 0)
     kind = BY_CODE.get(record.kind)
     if kind is None:
         raise BadValue(f"{record.kind} is not in the table of kinds", field="code")
-    unit, values, absent = _values(kind, parts, _tag(first, UNIT_TAG))
+    unit, values, absent = _values(kind, parts, tag_in(first, UNIT_TAG))
     bits = 0
     for resource in group:
         bits |= status.facts_in(resource) | facts_of_bits(resource)
-    slot = _tag(first, SLOT_TAG)
+    slot = tag_in(first, SLOT_TAG)
     return Observation(
         device=record.device,
         kind=kind.code,
         values=values,
         unit=unit,
-        measured_at=_time(first),
+        measured_at=time_of(first),
         device_at=record.device_at,
         record_no=record.record_no,
         slot=int(slot) if slot is not None else None,
-        session=_tag(first, SESSION_TAG),
+        session=tag_in(first, SESSION_TAG),
         absent=absent,
         facts=fact_names(bits | _RESULTS.get(absent.get(0, ""), 0)),
-        context=_context(group),
+        context=context_in(group),
     )
-
-
-def _device(resource: Resource, devices: Mapping[str, str]) -> str:
-    device: dict[str, Any] = resource.get("device", {})
-    found = device_in([device["identifier"]]) if "identifier" in device else None
-    found = found or devices.get(str(device.get("reference")))
-    if found is None:
-        raise BadValue("no device that is known here", field="device")
-    return found
 
 
 def _parts(resource: Resource) -> list[tuple[str, Resource]]:
@@ -158,31 +151,3 @@ def _values(
         raise BadValue(f"{kind.ref} takes {' or '.join(kind.units)}", field="valueQuantity.code")
     values = tuple(numbers[index][0] if index in numbers else None for index in range(len(kind.slots)))
     return said if said in fitting else fitting[0], values, absent
-
-
-def _time(resource: Resource) -> datetime:
-    period = resource.get("effectivePeriod", {})
-    text = resource.get("effectiveDateTime") or period.get("start")
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise BadValue(str(error), field="effectiveDateTime") from error
-    if found.tzinfo is None:
-        raise BadValue(f"{text} has no time of day with an offset", field="effectiveDateTime")
-    return found
-
-
-def _tag(resource: Resource, system: str) -> str | None:
-    tags = resource.get("meta", {}).get("tag", ())
-    return next((str(tag.get("code")) for tag in tags if tag.get("system") == system), None)
-
-
-def _context(group: list[Resource]) -> Context | None:
-    meal = next((found for found in map(meal_in, group) if found is not None), None)
-    site = code_in(group[0].get("bodySite"), SITE_SYSTEM)
-    posture = _tag(group[0], POSTURE_TAG)
-    try:
-        found = Context(meal=meal, site=Site(site) if site else None, posture=Posture(posture) if posture else None)
-    except ValueError as error:
-        raise BadValue(str(error), field="bodySite") from error
-    return None if found == Context() else found

@@ -1,6 +1,6 @@
 """What a measurement status is in FHIR: status, interpretation, reason of absence, security label, note.
 
-Source: HL7 Personal Health Device implementation guide, PhdBaseObservation (Measurement Status) and MDER FLOATs.
+Source: HL7 Personal Health Device implementation guide 2.0.0, PhdBaseObservation (Measurement Status) and MDER FLOATs.
 The labels follow the guide; where ours say more than the guide can (body movement, a corrected clock), each fact is a
 tag as well, so that nothing is lost between two of us.
 """
@@ -8,10 +8,10 @@ tag as well, so that nothing is lost between two of us.
 from __future__ import annotations
 
 import enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from devices.fhir.coding import ABSENT_SYSTEM, Resource, code_in, concept
-from devices.observation import ABSENT_NAMES, FACT_NAMES, Fact, Observation, fact_names
+from devices.observation import ABSENT_NAMES, FACT_NAMES, Fact, fact_names
 
 MEASUREMENT_STATUS: Final = "http://hl7.org/fhir/uv/pocd/CodeSystem/measurement-status"
 ACT_REASON: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
@@ -25,6 +25,12 @@ _INTERPRETATIONS: Final = (
     (Fact.CALIBRATION_ONGOING.value, "calibration-ongoing"),
     (Fact.EARLY_ESTIMATE.value, "early-indication"),
 )
+_STATUSES: Final = (
+    (Fact.AMENDED.value, "amended"),
+    (Fact.EARLY_ESTIMATE.value, "preliminary"),
+    ((Fact.INVALID | Fact.ENTERED_IN_ERROR).value, "entered-in-error"),
+)
+"""The last that applies; the guide has no word for a reading that its source corrected, FHIR has."""
 _FACT_OF: Final[dict[str, int]] = {
     "questionable": Fact.QUESTIONABLE.value,
     "calibration-ongoing": Fact.CALIBRATION_ONGOING.value,
@@ -46,9 +52,15 @@ class Withheld(enum.StrEnum):
     """No way back to a common timeline: the guide throws it away; here it stays in the table, and is not sent on."""
 
 
-def why_withheld(observation: Observation) -> Withheld | None:
-    """None: the observation has resources."""
-    return Withheld.LOST_TIMELINE if observation.fact_bits() & Fact.LOST_TIMELINE.value else None
+class WithFacts(Protocol):
+    """An `Observation` or a `Waveform`."""
+
+    def fact_bits(self) -> int: ...
+
+
+def why_withheld(said: WithFacts) -> Withheld | None:
+    """None: it has resources."""
+    return Withheld.LOST_TIMELINE if said.fact_bits() & Fact.LOST_TIMELINE.value else None
 
 
 def absence(bits: int) -> str | None:
@@ -78,10 +90,9 @@ def reason_in(value: Resource) -> str:
 def apply(resource: Resource, bits: int) -> None:
     """Set status, interpretation, security, note and tags of a resource that has `meta`."""
     resource["status"] = "final"
-    if bits & Fact.EARLY_ESTIMATE.value:
-        resource["status"] = "preliminary"
-    if bits & Fact.INVALID.value:
-        resource["status"] = "entered-in-error"
+    for fact, code in _STATUSES:
+        if bits & fact:
+            resource["status"] = code
     found = [concept(MEASUREMENT_STATUS, code) for facts, code in _INTERPRETATIONS if bits & facts]
     if found:
         resource["interpretation"] = found
@@ -104,10 +115,13 @@ def facts_in(resource: Resource) -> int:
         if code == "questionable" and bits & Fact.IMPLAUSIBLE.value:
             continue
         bits |= _FACT_OF.get(code or "", 0)
-    if resource.get("status") == "entered-in-error":
+    state = resource.get("status")
+    if state == "entered-in-error" and not bits & Fact.ENTERED_IN_ERROR.value:
         bits |= Fact.INVALID.value
-    elif resource.get("status") == "preliminary":
+    elif state == "preliminary":
         bits |= Fact.EARLY_ESTIMATE.value
+    elif state in {"amended", "corrected"}:
+        bits |= Fact.AMENDED.value
     if code_in(resource.get("dataAbsentReason"), ABSENT_SYSTEM) == "not-performed":
         bits |= Fact.NOT_AVAILABLE.value
     if not bits & _TEST and any(label.get("code") == "HTEST" for label in meta.get("security", ())):

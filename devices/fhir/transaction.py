@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from devices.fhir.base_observation import Sender, key_of
 from devices.fhir.coding import Resource
 from devices.fhir.device import Nameplate, phd_device
 from devices.fhir.identifier import reference_to
-from devices.fhir.observation import Sender, key_of, resources_of
+from devices.fhir.observation import resources_of
 from devices.observation import Observation
 
 

@@ -14,12 +14,14 @@ from devices.ieee11073 import apdu
 from devices.ieee11073.codes import Act, Noti
 from devices.ieee11073.data_apdu import ActionResult, EventReport
 from devices.ieee11073.events import read_config, read_data_response
-from devices.ieee11073.objects import Configuration
+from devices.ieee11073.objects import Configuration, Reported
 from devices.ieee11073.observing import observe
 from devices.ieee11073.scan_report import SHAPES, read_scan
 from devices.ieee11073.specializations import standard
 from devices.ieee11073.stamping import Heard
+from devices.ieee11073.waveform import waveforms_of
 from devices.observation import Observation
+from devices.waveform import Waveform
 
 
 def configuration_of(text: str) -> Configuration:
@@ -43,8 +45,21 @@ def observations_in(
     found: apdu.Apdu, configuration: Configuration | None, source: DeviceFacts, received_at: datetime
 ) -> tuple[Observation, ...]:
     """What an APDU says by itself, under this configuration. Truncated, BadValue."""
-    if configuration is None:
-        return ()
+    reported, heard = _reported(found, configuration, received_at)
+    return observe(reported, source, heard)
+
+
+def waveforms_in(
+    found: apdu.Apdu, configuration: Configuration | None, source: DeviceFacts, received_at: datetime
+) -> tuple[Waveform, ...]:
+    """The sample arrays in an APDU, under this configuration. Truncated, BadValue."""
+    reported, heard = _reported(found, configuration, received_at)
+    return waveforms_of(reported, source, heard)
+
+
+def _reported(
+    found: apdu.Apdu, configuration: Configuration | None, received_at: datetime
+) -> tuple[tuple[Reported, ...], Heard]:
     handle, kind, info = 0, 0, b""
     heard = Heard.at(received_at)
     if isinstance(found, EventReport):
@@ -54,6 +69,6 @@ def observations_in(
         answer = read_data_response(found.info)
         kind, info = answer.type, answer.info
     shape = SHAPES.get(kind)
-    if shape is None:
-        return ()
-    return observe(configuration.read(read_scan(shape, info), handle), source, heard)
+    if shape is None or configuration is None:
+        return (), heard
+    return configuration.read(read_scan(shape, info), handle), heard

@@ -9,6 +9,7 @@ import msgspec
 from devices.ieee11073.data_apdu import Answer, Question
 from devices.ieee11073.states import State
 from devices.observation import Observation
+from devices.waveform import Waveform
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
@@ -18,10 +19,14 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Keep(msgspec.Struct, frozen=True, gc=False):
-    """Readings: keep them first; then send `octets`, the confirmation (empty: none was asked for)."""
+    """Readings: keep them first; then send `octets`, the confirmation (empty: none was asked for).
+
+    waveforms: what was sampled beside them; the message contract has no place for it, so it is shown or handed on.
+    """
 
     observations: tuple[Observation, ...]
     octets: bytes = b""
+    waveforms: tuple[Waveform, ...] = ()
 
 
 class Odd(NamedTuple):

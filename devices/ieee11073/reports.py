@@ -35,6 +35,7 @@ from devices.ieee11073.scan_report import SHAPES, VarObs, read_scan
 from devices.ieee11073.segments import SegmentStatus, read_entries
 from devices.ieee11073.stamping import Clocks, Heard, stamp_in
 from devices.ieee11073.times import AbsoluteTime
+from devices.ieee11073.waveform import has_samples, waveforms_of
 
 _SEGMENT_DATA: Final = Noti.SEGMENT_DATA.value
 _CONFIRMATION: Final = struct.Struct(">HHHHHHHIHH")
@@ -46,6 +47,7 @@ class _Held(NamedTuple):
     reported: tuple[Reported, ...]
     heard: Heard
     confirmation: bytes
+    frame: bytes
 
 
 class Reports:
@@ -56,6 +58,7 @@ class Reports:
         self._held: list[_Held] = []
         self.until: float | None = None
         self._configuration = Configuration(0, {})
+        self._samples = False
         self._source = DeviceFacts("eui64:0000000000000000")
         self._zone: tzinfo = IDENTITY_ZONE
         self._interview: Interview | None = None
@@ -68,6 +71,7 @@ class Reports:
     def begin(self, configuration: Configuration, source: DeviceFacts, zone: tzinfo, interview: Interview) -> None:
         """A new association."""
         self._configuration = configuration
+        self._samples = has_samples(configuration)
         self._source = source
         self._zone = zone
         self._interview = interview
@@ -80,7 +84,7 @@ class Reports:
         """What a report leads to, and what to ask next."""
         try:
             if report.type == _SEGMENT_DATA:
-                return self._segment(report, received_at)
+                return self._segment(report, frame, received_at)
             shape = SHAPES.get(report.type)
             if shape is None:
                 return self._refused(report, Reject(report.invoke_id, Problem.UNRECOGNIZED_OPERATION)), []
@@ -99,10 +103,10 @@ class Reports:
         confirmation = _confirmation(report)
         moment = Moment(received_at, self._zone)
         if clock_is_asked and self._is_odd(reported, received_at):
-            return self._hold(_Held(reported, Heard(moment, relative=report.time), confirmation), now), []
+            return self._hold(_Held(reported, Heard(moment, relative=report.time), confirmation, frame), now), []
         clocks = Clocks() if self._interview is None else self._interview.clocks
         heard = Heard(moment, clocks, report.time)
-        return [Keep(observe(reported, self._source, heard), confirmation)], []
+        return self._kept(reported, heard, confirmation, frame), []
 
     def response(self, answer: Answer, received_at: datetime) -> list[Output]:
         """The report in an answer to a data request. Truncated, BadValue."""
@@ -115,12 +119,12 @@ class Reports:
         reported = self._configuration.read(read_scan(shape, response.info))
         clocks = Clocks() if self._interview is None else self._interview.clocks
         heard = Heard(Moment(received_at, self._zone), clocks, response.time)
-        return [Keep(observe(reported, self._source, heard))]
+        return self._kept(reported, heard, b"")
 
     def release(self, clocks: Clocks) -> list[Output]:
         """What waited for the clock, oldest first."""
         held, self._held, self.until = self._held, [], None
-        return [self._placed(one, clocks) for one in held]
+        return [output for one in held for output in self._placed(one, clocks)]
 
     def _hold(self, one: _Held, now: float) -> list[Output]:
         self._held.append(one)
@@ -128,12 +132,24 @@ class Reports:
             self.until = now + self._patience
         if len(self._held) <= MOST_HELD:
             return []
-        return [self._placed(self._held.pop(0), Clocks())]
+        return self._placed(self._held.pop(0), Clocks())
 
-    def _placed(self, one: _Held, clocks: Clocks) -> Output:
-        return Keep(observe(one.reported, self._source, one.heard._replace(clocks=clocks)), one.confirmation)
+    def _placed(self, one: _Held, clocks: Clocks) -> list[Output]:
+        return self._kept(one.reported, one.heard._replace(clocks=clocks), one.confirmation, one.frame)
 
-    def _segment(self, report: EventReport, received_at: datetime) -> tuple[list[Output], list[Question]]:
+    def _kept(
+        self, reported: tuple[Reported, ...], heard: Heard, confirmation: bytes, frame: bytes = b""
+    ) -> list[Output]:
+        """The observations and the waveforms. An array of no sense is odd; the readings beside it are not."""
+        observations = observe(reported, self._source, heard)
+        if not self._samples:
+            return [Keep(observations, confirmation)]
+        try:
+            return [Keep(observations, confirmation, waveforms_of(reported, self._source, heard))]
+        except DeviceError as error:
+            return [Odd(frame, error.field, type(error).__name__), Keep(observations, confirmation)]
+
+    def _segment(self, report: EventReport, frame: bytes, received_at: datetime) -> tuple[list[Output], list[Question]]:
         event = read_segment_data(report.info)
         interview = self._interview
         segment = None if interview is None else interview.segments.get((report.handle, event.instance))
@@ -145,8 +161,8 @@ class Reports:
         moment = Moment(received_at, self._zone, live=False)
         heard = Heard(moment, interview.clocks, report.time, segment.adjust)
         reply = SegmentData(event.instance, event.index, event.count, event.status | SegmentStatus.MANAGER_CONFIRM)
-        kept = Keep(observe(reported, self._source, heard), _confirmation(report, reply.descriptor))
-        return [kept], interview.done_with(report.handle, event)
+        kept = self._kept(reported, heard, _confirmation(report, reply.descriptor), frame)
+        return kept, interview.done_with(report.handle, event)
 
     @staticmethod
     def _refused(report: EventReport, refusal: Reject | RemoteError) -> list[Output]:
