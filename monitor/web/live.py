@@ -2,7 +2,8 @@
 
 An event says that an item changed, never what about: `{id, event, severity}`. It is told twice, as `item-<id>` to what
 shows this item and as `queue` to what shows all of them. The page fetches what it may see, so permission and audit stay
-in one place. While the LISTEN connection is down no beat is sent, and pages notice.
+in one place. A technical alert is told as `queue` alone. While the LISTEN connection is down no beat is sent, and pages
+notice.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from psycopg import AsyncConnection, OperationalError
 
+from ingest.technical import TECHNICAL_CHANNEL
 from monitor import access
 from monitor.web.failures import SignInNeeded
 from monitor.web.viewing import shared_of
@@ -66,12 +68,14 @@ class Feed:
         while True:
             try:
                 async with await AsyncConnection.connect(self._url, autocommit=True) as conn:
-                    await conn.execute(f"LISTEN {CHANNEL}")
+                    for channel in (CHANNEL, TECHNICAL_CHANNEL):
+                        await conn.execute(f"LISTEN {channel}".encode())
                     self.publish(self._next("gap"))
                     self.listening.set()
                     async for notice in conn.notifies():
-                        self.publish(Event(f"item-{_id_of(notice.payload)}", notice.payload))
-                        self.publish(self._next("queue", notice.payload))
+                        if notice.channel == CHANNEL:
+                            self.publish(Event(f"item-{_id_of(notice.payload)}", notice.payload))
+                        self.publish(self._next("queue", notice.payload or "{}"))
             except OperationalError as error:
                 _log.warning("live_feed_lost", error=type(error).__name__)
             finally:

@@ -18,6 +18,7 @@ from monitor.severity import KIND_ORDER, ItemKind, Severity
 from monitor.web import wording
 from monitor.web.item_view import pane_values
 from monitor.web.queue_rows import GHOST, MARKS, Row, row_of, sections_of
+from monitor.web.technical_view import technical_lines
 from monitor.web.texts import Texts
 from monitor.web.viewing import Looking, SignedIn, render, see_other
 
@@ -223,13 +224,15 @@ async def frame(
         unclaimed, unassigned = len(waiting), found.counts["unassigned"]
         shown = [item for item in waiting if item.state == "open" and item.subject_id != except_subject]
     first = row_of(shown[0], viewing) if shown else None
+    technical = await technical_lines(looking.conn, viewing)
     return {
+        "technical": technical,
         "here": here,
         "unclaimed": unclaimed,
         "words": json.dumps(t.below("js"), ensure_ascii=False),
         "keys": [(names, t(f"keys.{key}")) for names, key in KEYS],
         "unassigned": unassigned,
-        "strip_mark": f"{first.shown if first else ''}-{len(shown)}-{unclaimed}-{unassigned}",
+        "strip_mark": f"{first.shown if first else ''}-{len(shown)}-{unclaimed}-{unassigned}-{len(technical)}",
         "strip": first and Strip(first.id, first.name, first.simulated, first.plain, first.since, first.wait),
         "strip_more": max(0, len(shown) - 1),
         "strip_source": f"/strip?about={except_subject}" if except_subject else "/strip",
@@ -257,6 +260,7 @@ async def _rows(looking: Looking, chosen: Filter, wanted: int) -> dict[str, Any]
         "every": {row.id: row for row in rows},
         "query": chosen.query,
         "unassigned": found.counts["unassigned"],
+        "technical": await technical_lines(looking.conn, viewing),
         "counts": found.counts | {"due": sum(found.counts.get(kind, 0) for kind in DUE_KINDS)},
         "unclaimed": unclaimed,
         "shown": len(shown),

@@ -170,4 +170,6 @@ def _quality(facts: int, barred: bool, t: Texts) -> tuple[str, str, str, bool]:
         return t("reading.unused", why=comma.join(why or doubt)), "x" if why else "q", "tec" if why else "wrn", False
     if doubt:
         return t("reading.doubtful", why=comma.join(doubt)), "q", "wrn", True
+    if facts & Fact.AMENDED:
+        return t("fact.amended"), "ok", "pen", True
     return t("reading.good"), "ok", "ok", True

@@ -162,6 +162,17 @@ async def looking(request: Request, conn: Transaction) -> Looking:
 SignedIn = Annotated[Looking, Depends(looking, scope="function")]
 
 
+_NOTHING: Final[dict[str, Any]] = {
+    "unclaimed": 0,
+    "unassigned": 0,
+    "technical": (),
+    "here": "",
+    "oob": "",
+    "changed": False,
+    "known": None,
+}
+
+
 def render(shared: Shared, viewing: Viewing, page: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A template as an answer."""
     return HTMLResponse(markup(shared, viewing, page, **values), status_code=status)
@@ -174,7 +185,10 @@ def markup(shared: Shared, viewing: Viewing, page: str, **values: Any) -> str:
         t=viewing.t,
         version=shared.version,
         simulated_banner=shared.settings.simulated_banner,
-        **({"unclaimed": 0, "unassigned": 0, "here": "", "oob": "", "changed": False, "known": None} | values),
+        **(
+            {"unclaimed": 0, "unassigned": 0, "technical": (), "here": "", "oob": "", "changed": False, "known": None}
+            | values
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from devices.observation import NEVER_JUDGED, fact_names
 from ingest import corrections
 from ingest.corrections import Key
 from monitor.access import User
-from monitor.followups import Outcome
+from monitor.outcomes import Outcome
 from monitor.queue import Item
 from tests.fix_monitor import NOW, Stage, cuff
 from tests.integration.test_monitor_reassigned import history
