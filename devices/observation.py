@@ -62,6 +62,8 @@ class Fact(enum.IntFlag):
     TRAILING_BYTES = 1 << 38
     AMENDED = 1 << 39
     ENTERED_IN_ERROR = 1 << 40
+    PROVISIONAL = 1 << 41
+    """Read by a layout that no captured frame of a real device has confirmed yet."""
 
 
 NEVER_JUDGED: Final = (
@@ -93,6 +95,7 @@ QUESTIONABLE_FACTS: Final = (
     | Fact.POOR_SIGNAL
     | Fact.SENSOR_DISPLACED
     | Fact.PULSE_QUESTIONABLE
+    | Fact.PROVISIONAL
 )
 """Judged, but never escalates alone: the finding asks for a repeat."""
 
