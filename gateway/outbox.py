@@ -243,10 +243,14 @@ class Outbox:
             full=self.full,
         )
 
-    def write(self, statement: str, parameters: Mapping[str, Any]) -> None:
-        """One statement of a neighbour with tables in the same file (`gateway.roster`). OutboxFull."""
+    def write(self, statement: str, *rows: Mapping[str, Any]) -> None:
+        """A statement of a neighbour with tables in the same file (`gateway.roster`), once a row. OutboxFull."""
         with self._transaction() as database:
-            database.execute(statement, parameters)
+            database.executemany(statement, rows)
+
+    def read(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of such a neighbour."""
+        return self._all(query, *parameters)
 
     # -- inside
 

@@ -51,7 +51,19 @@ CREATE TABLE oddity (
     heard_at        TEXT NOT NULL
 ) STRICT;
 
--- What is known of each device that was ever connected.
+-- Configurations that 20601 agents have told, so that an agent that comes again need not tell its own again.
+-- form: how `report` is written.  digest: SHA-256 of the row's other parts; a row that it does not fit is not believed.
+CREATE TABLE configuration (
+    system_id   BLOB NOT NULL,
+    id          INTEGER NOT NULL,
+    form        INTEGER NOT NULL,
+    report      BLOB NOT NULL,
+    digest      BLOB NOT NULL,
+    learned_at  TEXT NOT NULL,
+    PRIMARY KEY (system_id, id)
+) STRICT;
+
+-- What is known of each device that was ever heard.
 CREATE TABLE device (
     device          TEXT PRIMARY KEY,
     address         TEXT NOT NULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,10 @@ from typing import Final
 
 from gateway.errors import OutboxBroken, OutboxFull
 
-VERSION: Final = 1
+VERSION: Final = 2
+_UPGRADES: Final[dict[int, tuple[str, ...]]] = {1: ("configuration",)}
+"""By version: the tables that came with the next one. A table that is there is never altered, so that an older
+gateway's file can be read as it is, and `outbox.sql` says all there is to say about each."""
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=8388608")
 
 
@@ -43,8 +47,19 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 def _require_version(database: sqlite3.Connection, path: Path, *, may_create: bool) -> None:
     found = database.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0 and may_create:
-        schema = resources.files("gateway").joinpath("outbox.sql").read_text(encoding="utf-8")
-        database.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version={VERSION}; COMMIT;")
-    elif found != VERSION:
+    if found == VERSION or (found in _UPGRADES and not may_create):
+        return
+    schema = resources.files("gateway").joinpath("outbox.sql").read_text(encoding="utf-8")
+    if found in _UPGRADES:
+        new = [name for version in range(found, VERSION) for name in _UPGRADES[version]]
+        schema = "\n".join(_table(schema, name) for name in new)
+    elif found != 0 or not may_create:
         raise OutboxBroken(f"{path} has version {found}, this gateway speaks {VERSION}")
+    database.executescript(f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version={VERSION}; COMMIT;")
+
+
+def _table(schema: str, name: str) -> str:
+    """Its CREATE TABLE."""
+    found = re.search(rf"^CREATE TABLE {name} \(.+?^\) STRICT;", schema, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[0]

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
+from devices.ieee11073.association import Information
 from devices.ieee11073.codes import AbortReason
+from devices.ieee11073.data_apdu import GetResult
 from devices.ieee11073.manager import Manager
 from devices.ieee11073.outputs import Answered, Became, Keep, Odd, Output, Send
 from devices.ieee11073.remembered import Remembered
@@ -21,9 +24,12 @@ from devices.ieee11073.states import Event, State
 from devices.ieee11073.terms import Terms
 from devices.observation import Observation
 from gateway.errors import BadSetting, GatewayError, OutboxBroken
+from gateway.phd_agents import Agents
 
 _log = structlog.get_logger()
 MOST_CONNECTIONS: Final = 128
+ROUND_S: Final = 60.0
+"""How often the roster is told that an agent is still heard."""
 SILENCE_S: Final = 30.0
 """A connection that is not associated may be silent for so long."""
 _GOODBYE_S: Final = 3.5
@@ -41,20 +47,28 @@ class Kept(Protocol):
 
 
 class PhdListener:
-    """Accepts agents until it is closed. failure: why nothing can be kept any more."""
+    """Accepts agents until it is closed. agents: where it is told who they are; None: nowhere.
+    failure: why nothing can be kept any more."""
 
     def __init__(
-        self, terms: Terms, kept: Kept, clock: Callable[[], datetime], told: Callable[[], None] | None = None
+        self,
+        terms: Terms,
+        kept: Kept,
+        clock: Callable[[], datetime],
+        told: Callable[[], None] | None = None,
+        agents: Agents | None = None,
     ) -> None:
         self.terms = terms
         self.kept = kept
         self.clock = clock
         self.told = told
-        self.remembered = Remembered()
+        self.agents = agents
+        self.remembered = Remembered() if agents is None else agents.remembered
         self.connections: set[_Connection] = set()
         self.failure: OutboxBroken | None = None
         self.failed = asyncio.Event()
         self._server: asyncio.Server | None = None
+        self._round: asyncio.TimerHandle | None = None
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Listen; the address that was bound (port 0 takes a free one). BadSetting: it cannot be bound."""
@@ -62,6 +76,7 @@ class PhdListener:
             self._server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), host, port)
         except OSError as error:
             raise BadSetting(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        self._go_round()
         address = self._server.sockets[0].getsockname()
         return str(address[0]), int(address[1])
 
@@ -69,6 +84,8 @@ class PhdListener:
         """Accept nothing new, release every association in good order, end."""
         if self._server is not None:
             self._server.close()
+        if self._round is not None:
+            self._round.cancel()
         for connection in list(self.connections):
             connection.release()
         ends = [connection.ended.wait() for connection in self.connections]
@@ -83,6 +100,19 @@ class PhdListener:
     def is_open(self) -> bool:
         """New agents are accepted."""
         return self._server is not None and self._server.is_serving()
+
+    def _go_round(self) -> None:
+        """Tell when each agent was heard last, now and then: an association may last for days."""
+        if self.agents is not None:
+            self.tell(partial(self.agents.heard, {one: one.heard_at for one in self.connections}))
+            self._round = asyncio.get_running_loop().call_later(ROUND_S, self._go_round)
+
+    def tell(self, news: Callable[[], None]) -> None:
+        """Tell `agents` something."""
+        try:
+            news()
+        except OutboxBroken as error:
+            self.fail(error)
 
     def fail(self, error: OutboxBroken) -> None:
         """The disk cannot be trusted any more: whoever runs this has to end."""
@@ -101,6 +131,9 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._silence: asyncio.TimerHandle | None = None
         self._log = _log
+        self._peer = ""
+        self._about: Information | None = None
+        self.heard_at = listener.clock()
         self.ended = asyncio.Event()
 
     # -- the transport
@@ -113,12 +146,15 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         self._listener.connections.add(self)
-        self._log = _log.bind(peer=str(transport.get_extra_info("peername")))
+        peer = transport.get_extra_info("peername")
+        self._peer = f"tcp:{peer[0]}" if peer else "tcp:"
+        self._log = _log.bind(peer=str(peer))
         self._do(self._manager.connected(self._loop.time()))
         self._await_speech()
 
     def data_received(self, data: bytes) -> None:
-        self._do(self._manager.receive(data, self._loop.time(), self._listener.clock()))
+        self.heard_at = self._listener.clock()
+        self._do(self._manager.receive(data, self._loop.time(), self.heard_at))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self._listener.connections:
@@ -170,9 +206,8 @@ class _Connection(asyncio.Protocol):
             return
         if octets and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(octets))
-        for other in others:
-            if isinstance(other, Became):
-                self._became(other)
+        if others:
+            self._follow(others)
         self._arm()
 
     def _keep(self, readings: list[Observation], others: list[Odd | Became | Answered]) -> bool:
@@ -185,6 +220,7 @@ class _Connection(asyncio.Protocol):
                 if isinstance(output, Odd):
                     self._log.warning("frame cannot be read", field=output.field, reason=output.reason)
                     listener.kept.odd(self._device, "20601", output.frame, output.field, output.reason)
+                    self._doubt()
         except OutboxBroken as error:
             listener.fail(error)
             return False
@@ -197,6 +233,8 @@ class _Connection(asyncio.Protocol):
 
     def _refuse(self) -> None:
         """The agent keeps what it has, and comes again."""
+        if self._listener.agents is not None:
+            self._listener.tell(partial(self._listener.agents.went, self, Event.REQ_ABORT, self.heard_at))
         for output in self._manager.abort(self._loop.time(), AbortReason.BUFFER_OVERFLOW):
             # a reading that was held back is not kept either, so its confirmation stays here
             if isinstance(output, Send) and self._transport is not None:
@@ -205,8 +243,33 @@ class _Connection(asyncio.Protocol):
 
     @property
     def _device(self) -> str:
-        about = self._manager.about
+        about = self._manager.about or self._about
         return "tcp:unknown" if about is None else f"eui64:{about.system_id.hex()}"
+
+    # -- who it is
+
+    def _doubt(self) -> None:
+        """A configuration under which a frame made no sense is asked for again."""
+        agents, about = self._listener.agents, self._manager.about or self._about
+        if agents is not None and about is not None:
+            agents.mistaken(about.system_id, about.dev_config_id)
+
+    def _follow(self, others: list[Odd | Became | Answered]) -> None:
+        agents = self._listener.agents
+        for other in others:
+            if isinstance(other, Became):
+                self._about = self._manager.about or self._about
+                if agents is not None:
+                    self._listener.tell(partial(self._note, agents, other))
+                self._became(other)
+            elif isinstance(other, Answered) and agents is not None and isinstance(other.answer, GetResult):
+                self._listener.tell(partial(agents.described, self, other.answer.attributes))
+
+    def _note(self, agents: Agents, output: Became) -> None:
+        if output.state is State.OPERATING and self._about is not None:
+            agents.came(self, self._device, self._peer)
+        elif output.state in {State.UNASSOCIATED, State.DISCONNECTED}:
+            agents.went(self, output.why, self.heard_at)
 
     def _became(self, output: Became) -> None:
         self._log.info("association", state=output.state.value, why=output.why, device=self._device)

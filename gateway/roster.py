@@ -1,10 +1,10 @@
-"""The roster: each device that was ever connected, for `suifang-gateway devices`. In the outbox's file."""
+"""The roster: each device that was ever heard, for `suifang-gateway devices`. In the outbox's file."""
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
@@ -13,8 +13,10 @@ from gateway.outbox_file import connect, translated
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a device. services: 16-bit UUIDs.  battery: %.  clock_offset_s: its clock minus ours, seconds.
-    seen_at, outcome: when and how its last connection ended (`gateway.sessions.Outcome`)."""
+    """What is known of a device. address: Bluetooth's, or `tcp:` and the host of a 20601 agent.  services: 16-bit
+    UUIDs, or the standards of an agent's specializations.  battery: %.  clock_offset_s: its clock minus ours, seconds.
+    seen_at, outcome: when it was heard last, and how that went (the `Outcome` of `gateway.sessions` and
+    `gateway.phd_agents`, or `gateway.advertised.OUTCOME`)."""
 
     device: str
     address: str
@@ -30,16 +32,34 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = ""
 
 
+MOST_BATTERIES: Final = 200
 _COLUMNS = ", ".join(Sheet.__struct_fields__)
 _PLACES = ", ".join(f":{name}" for name in Sheet.__struct_fields__)
 
 
-def note(outbox: Outbox, sheet: Sheet) -> None:
-    """Write the sheet in place of the device's former one. OutboxFull."""
-    values = msgspec.structs.asdict(sheet)
-    values["services"] = " ".join(sheet.services)
-    values["seen_at"] = sheet.seen_at.isoformat()
-    outbox.write(f"INSERT OR REPLACE INTO device ({_COLUMNS}) VALUES ({_PLACES})", values)  # noqa: S608 - own names
+def note(outbox: Outbox, *sheets: Sheet) -> None:
+    """Write each sheet in place of its device's former one. OutboxFull."""
+    rows = [
+        {
+            **msgspec.structs.asdict(sheet),
+            "services": " ".join(sheet.services),
+            "seen_at": sheet.seen_at.isoformat(),
+        }
+        for sheet in sheets
+    ]
+    outbox.write(f"INSERT OR REPLACE INTO device ({_COLUMNS}) VALUES ({_PLACES})", *rows)  # noqa: S608 - own names
+
+
+def known(outbox: Outbox, device: str) -> Sheet | None:
+    """The device's sheet. None: it was never heard."""
+    rows = outbox.read(f"SELECT {_COLUMNS} FROM device WHERE device = ?", device)  # noqa: S608 - own names
+    return _sheet(rows[0]) if rows else None
+
+
+def batteries(outbox: Outbox) -> dict[str, int]:
+    """Percent, of the devices that told it; of the last heard if there are very many."""
+    query = "SELECT device, battery FROM device WHERE battery IS NOT NULL ORDER BY seen_at DESC LIMIT ?"
+    return dict(outbox.read(query, MOST_BATTERIES))
 
 
 def sheets(path: Path) -> list[Sheet]:
@@ -47,8 +67,12 @@ def sheets(path: Path) -> list[Sheet]:
     with translated():
         database = connect(path, read_only=True)
         try:
-            database.row_factory = sqlite3.Row
             rows = database.execute(f"SELECT {_COLUMNS} FROM device ORDER BY seen_at DESC").fetchall()  # noqa: S608
         finally:
             database.close()
-    return [msgspec.convert({**dict(row), "services": row["services"].split()}, Sheet, strict=False) for row in rows]
+    return [_sheet(row) for row in rows]
+
+
+def _sheet(row: tuple[Any, ...]) -> Sheet:
+    values = dict(zip(Sheet.__struct_fields__, row, strict=True))
+    return msgspec.convert({**values, "services": values["services"].split()}, Sheet, strict=False)

@@ -8,8 +8,8 @@ Source: ISO/IEEE 11073-20601, clauses 8.7.3 and 8.8 (configuration procedure).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeAlias
 
 from devices.ieee11073.errors import UnknownConfiguration
 from devices.ieee11073.objects import Configuration
@@ -19,11 +19,17 @@ STANDARD: Final = range(0x0001, 0x4000)
 EXTENDED: Final = range(0x4000, 0x8000)
 
 
-class Remembered:
-    """Configurations by system id and configuration id."""
+Altered: TypeAlias = Callable[[bytes, int, Configuration | None], None]
+"""System id, configuration id, and what is remembered under them from now on. None: nothing."""
 
-    def __init__(self, most: int = 1000) -> None:
+
+class Remembered:
+    """Configurations by system id and configuration id. altered: called at each change, for whoever keeps them on a
+    disk; it must not raise."""
+
+    def __init__(self, most: int = 1000, altered: Altered | None = None) -> None:
         self._most = most
+        self._altered = altered
         self._kept: OrderedDict[tuple[bytes, int], Configuration] = OrderedDict()
 
     def __len__(self) -> int:
@@ -44,14 +50,24 @@ class Remembered:
 
     def keep(self, system_id: bytes, configuration: Configuration) -> None:
         """From now on `find` knows it; the one not used for longest goes where there are too many."""
-        self._kept[system_id, configuration.id] = configuration
-        self._kept.move_to_end((system_id, configuration.id))
+        key = (system_id, configuration.id)
+        before = self._kept.get(key)
+        self._kept[key] = configuration
+        self._kept.move_to_end(key)
+        if before != configuration:
+            self._tell(*key, configuration)
         while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+            oldest, _ = self._kept.popitem(last=False)
+            self._tell(*oldest, None)
 
     def forget(self, system_id: bytes, identity: int) -> None:
         """It proved wrong; the next association asks for it."""
-        self._kept.pop((system_id, identity), None)
+        if self._kept.pop((system_id, identity), None) is not None:
+            self._tell(system_id, identity, None)
+
+    def _tell(self, system_id: bytes, identity: int, configuration: Configuration | None) -> None:
+        if self._altered is not None:
+            self._altered(system_id, identity, configuration)
 
     def each(self) -> Iterator[tuple[bytes, Configuration]]:
         """All that is remembered, for whoever keeps it on a disk."""
