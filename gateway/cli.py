@@ -13,7 +13,7 @@ import typer
 
 from gateway import app as gateway_app
 from gateway import phd as gateway_phd
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, leaves
 from gateway.outbox_file import connect, translated
 from gateway.roster import sheets
 from gateway.settings import Settings, from_environment
@@ -24,13 +24,13 @@ OutboxPath = Annotated[Path | None, typer.Option("--outbox", help="The outbox fi
 
 @app.command()
 def run() -> None:
-    """Listen to devices and send what they say, until SIGINT or SIGTERM."""
+    """Listen to devices and send what they say, until SIGINT or SIGTERM. 11073-20601 agents too, with PHD_LISTEN."""
     gateway_app.configure_logging()
     settings = _settings()
     try:
         asyncio.run(gateway_app.run(settings))
     except* GatewayError as group:
-        _die("; ".join(str(error) for error in group.exceptions))
+        _die("; ".join(str(error) for error in leaves(group)))
 
 
 @app.command()
@@ -48,14 +48,14 @@ def phd(
         if printed:
             asyncio.run(gateway_phd.run_printed(listen, zone=zone))
         else:
-            asyncio.run(gateway_phd.run(_settings(), listen))
+            asyncio.run(gateway_app.run_for_agents(_settings(), listen))
     except* GatewayError as group:
-        _die("; ".join(str(error) for error in group.exceptions))
+        _die("; ".join(str(error) for error in leaves(group)))
 
 
 @app.command()
 def devices(outbox: OutboxPath = None) -> None:
-    """Every device that was ever connected, the last seen first: one JSON object a line."""
+    """Every device that was ever heard, the last heard first: one JSON object a line."""
     try:
         found = sheets(_path(outbox))
     except GatewayError as error:

@@ -1,4 +1,4 @@
-"""`suifang-gateway phd`: agents over TCP as a process, either printed or kept in the outbox and sent up."""
+"""11073-20601 agents over TCP as a part of a gateway: on their own, beside a radio, or only printed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,11 +17,9 @@ import structlog
 from devices.ieee11073.terms import Terms
 from devices.observation import Fact, Observation
 from gateway.errors import BadSetting, OutboxBroken
-from gateway.outbox import Outbox, utc_now
+from gateway.outbox import utc_now
 from gateway.phd_listener import PhdListener
-from gateway.settings import Settings
-from gateway.status import Status, status
-from gateway.uplink import Uplink
+from gateway.settings import Settings, address
 
 _log = structlog.get_logger()
 DEFAULT: Final = "127.0.0.1:6024"
@@ -46,14 +44,6 @@ class Printed:
         _log.info("frame", device=device, characteristic=characteristic, field=field, reason=reason, octets=frame.hex())
 
 
-def address(text: str) -> tuple[str, int]:
-    """HOST:PORT, with brackets around an IPv6 address. BadSetting."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise BadSetting(f"{text!r} is not HOST:PORT")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
 def system_id(name: str) -> bytes:
     """An EUI-64 for this gateway, the same at each start: locally administered, so nobody else's."""
     raw = bytearray(hashlib.sha256(name.encode()).digest()[:8])
@@ -67,31 +57,18 @@ async def run_printed(listen: str, *, zone: str) -> None:
         terms = Terms(system_id("suifang"), zone=ZoneInfo(zone))
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise BadSetting(f"no time zone {zone!r}") from error
-    await _serve(PhdListener(terms, Printed(), utc_now), listen, _stopped())
+    await serve(PhdListener(terms, Printed(), utc_now), listen, _stopped())
 
 
-async def run(settings: Settings, listen: str) -> None:
-    """Agents to the outbox, the outbox to the broker, until SIGINT or SIGTERM. OutboxBusy, OutboxBroken, BadSetting."""
-    stop = _stopped()
-    terms = Terms(
+def terms_of(settings: Settings) -> Terms:
+    """What this gateway lets its manager do; segments that are on its disk are cleared on the agent."""
+    return Terms(
         system_id(f"{settings.site}/{settings.source}"),
         zone=ZoneInfo(settings.zone),
         facts=Fact.SIMULATED if settings.simulated else Fact(0),
         session=settings.session,
         clears=True,
     )
-    with Outbox(settings.outbox, most_octets=settings.most_octets, most_together=settings.most_together) as outbox:
-
-        def report(running: bool) -> Status:
-            return status(outbox.figures(), utc_now(), running=running)
-
-        uplink = Uplink(settings, outbox, utc_now, report)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(uplink.run())
-            try:
-                await _serve(PhdListener(terms, outbox, utc_now, uplink.news), listen, stop)
-            finally:
-                uplink.stop()
 
 
 def _stopped() -> asyncio.Event:
@@ -101,9 +78,13 @@ def _stopped() -> asyncio.Event:
     return stop
 
 
-async def _serve(listener: PhdListener, listen: str, stop: asyncio.Event) -> None:
+async def serve(
+    listener: PhdListener, listen: str, stop: asyncio.Event, opened: Callable[[str | None], None] = lambda _where: None
+) -> None:
+    """Accept agents until `stop`. opened: told where, and None when no more. BadSetting, OutboxBroken."""
     host, port = await listener.open(*address(listen))
     _log.info("listening", host=host, port=port)
+    opened(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     waits = {asyncio.ensure_future(event.wait()) for event in (stop, listener.failed)}
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -111,6 +92,7 @@ async def _serve(listener: PhdListener, listen: str, stop: asyncio.Event) -> Non
         for wait in waits:
             wait.cancel()
         await listener.close()
+        opened(None)
     if listener.failure is not None:
         raise listener.failure
-    _log.info("stopped")
+    _log.info("no more agents")

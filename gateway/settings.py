@@ -19,6 +19,14 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\-]{1,48}$")]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT, with brackets around an IPv6 address. BadSetting."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise BadSetting(f"{text!r} is not HOST:PORT")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 class Settings(BaseSettings):
     """site, source: of the topics; `source` is also the broker's user name and the MQTT client id.
 
@@ -26,6 +34,7 @@ class Settings(BaseSettings):
     accept: allow-list of addresses and 16-bit service UUIDs, comma-separated; empty: every health device.
     passkeys: of devices that show one on display or label, as `AA:BB:CC:DD:EE:FF=123456,…` (BlueZ only).
     bleak_backend, radio_url, bonds: another Bluetooth stack than BlueZ; see `gateway.bluez.open_radio`.
+    phd_listen: HOST:PORT where `run` accepts 11073-20601 agents beside the radio; None: nowhere.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
@@ -65,6 +74,8 @@ class Settings(BaseSettings):
     rest_s: Seconds = 5.0
     rest_most_s: Seconds = 60.0
 
+    phd_listen: str | None = None
+
     @field_validator("accept", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
@@ -79,6 +90,16 @@ class Settings(BaseSettings):
         if any(not re.fullmatch(r"[0-9]{1,6}", passkey) for _, _, passkey in pairs):
             raise ValueError("a passkey has one to six digits")
         return {address.strip().upper(): passkey for address, _, passkey in pairs}
+
+    @field_validator("phd_listen")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        try:
+            if value is not None:
+                address(value)
+        except BadSetting as error:
+            raise ValueError(error.detail) from error
+        return value
 
     @field_validator("zone")
     @classmethod

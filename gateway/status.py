@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
 from gateway.outbox import Figures
+
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class State(enum.StrEnum):
@@ -30,8 +34,16 @@ class Clock(msgspec.Struct, frozen=True):
     synchronised: bool | None
 
 
+class Charge(msgspec.Struct, frozen=True):
+    """A device's battery, as the message contract wants it in a status. battery: %."""
+
+    device: str
+    battery: int
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """backlog: observations without a receipt.  refused, oddities: kept for the operator.  radio: is there one?"""
+    """backlog: observations without a receipt.  refused, oddities: kept for the operator.  radio: is there one?
+    listening: where 20601 agents are accepted.  agents: those that are associated.  devices: with a battery."""
 
     state: State
     version: str
@@ -45,6 +57,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: int = 0
     oddities: int = 0
     radio: bool | None = None
+    listening: str | None = None
+    agents: tuple[str, ...] = ()
+    devices: tuple[Charge, ...] = ()
 
 
 def program_version() -> str:
@@ -66,7 +81,16 @@ def clock_synchronised() -> bool | None:
     return None if state < 0 else state != 5
 
 
-def status(figures: Figures, now: datetime, *, radio: bool | None = None, running: bool = True) -> Status:
+def status(
+    figures: Figures,
+    now: datetime,
+    *,
+    radio: bool | None = None,
+    listening: str | None = None,
+    agents: tuple[str, ...] = (),
+    batteries: Mapping[str, int] = _NONE,
+    running: bool = True,
+) -> Status:
     """The state as it is at `now`."""
     state = State.OUTBOX_FULL if figures.full else State.ONLINE
     return Status(
@@ -82,6 +106,9 @@ def status(figures: Figures, now: datetime, *, radio: bool | None = None, runnin
         refused=figures.refused,
         oddities=figures.oddities,
         radio=radio,
+        listening=listening,
+        agents=agents,
+        devices=tuple(Charge(device, battery) for device, battery in sorted(batteries.items())),
     )
 
 

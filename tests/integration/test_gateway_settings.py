@@ -60,6 +60,7 @@ def test_lists_are_written_with_commas_and_passkeys_are_secret(setting: pytest.M
         ("SOURCE", "a/b", "SOURCE"),
         ("OUTBOKS", "x", "unknown: SUIFANG_GATEWAY_OUTBOKS"),
         ("BROKER_CA", "/ca.pem", "broker_ca without broker_tls"),
+        ("PHD_LISTEN", "127.0.0.1:99999", "PHD_LISTEN: .*is not HOST:PORT"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named_with_its_reason(
