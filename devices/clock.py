@@ -153,13 +153,12 @@ def _instant(wall: datetime, zone: tzinfo) -> datetime:
     return _EPOCH + (wall - _WALL_EPOCH - (zone.utcoffset(wall) or _NO_OFFSET))
 
 
-def correct(
+def correct(  # noqa: PLR0917  every record comes here, and keywords cost as much as the comparison
     device_at: datetime | None,
     device_now: datetime | None,
     gateway_now: datetime | None,
     received_at: datetime,
     zone: tzinfo,
-    *,
     clock_set: bool = True,
     live: bool = True,
 ) -> CorrectedTime:
@@ -168,18 +167,6 @@ def correct(
     device_at, device_now: the record's stamp and the device's clock at `gateway_now`, wall times without a zone.
     clock_set: False where the device says that its clock was not set.  live: see `Moment`.
     """
-    return _corrected(device_at, device_now, gateway_now, received_at, zone, clock_set, live)
-
-
-def _corrected(  # noqa: PLR0917  every record comes here, and keywords cost as much as the comparison
-    device_at: datetime | None,
-    device_now: datetime | None,
-    gateway_now: datetime | None,
-    received_at: datetime,
-    zone: tzinfo,
-    clock_set: bool,
-    live: bool,
-) -> CorrectedTime:
     received = received_at.astimezone(UTC)
     if not clock_set:
         if live:
@@ -212,11 +199,11 @@ def place(stamp: DateTime | None, moment: Moment, clock_set: bool = True, live: 
     if live is None:
         live = moment_live
     if stamp is None:
-        return _corrected(None, device_now, gateway_now, received_at, zone, clock_set, live)
+        return correct(None, device_now, gateway_now, received_at, zone, clock_set, live)
     device_at = stamp.naive()
     if device_at is not None:
-        return _corrected(device_at, device_now, gateway_now, received_at, zone, clock_set, live)
-    result = _corrected(None, device_now, gateway_now, received_at, zone, False, live)
+        return correct(device_at, device_now, gateway_now, received_at, zone, clock_set, live)
+    result = correct(None, device_now, gateway_now, received_at, zone, False, live)
     if stamp.known:
         return msgspec.structs.replace(result, facts=result.facts & ~_CLOCK_NOT_SET | _TIME_FAULT)
     return result

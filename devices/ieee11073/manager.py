@@ -7,6 +7,7 @@ Source: ISO/IEEE 11073-20601, clauses 8.4 to 8.12; the state table is `states.MA
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -231,7 +232,7 @@ class Manager(Machine):
     ) -> None:
         asks = self._asking.under_way
         to_be_asked = self._open_by is not None or (isinstance(asks, Get) and not asks.handle)
-        heard, questions = self._reports.heard(message, frame, now, received_at, clock_is_asked=to_be_asked)
+        heard, questions = self._reports.heard(message, frame, now, received_at, to_be_asked)
         found.extend(heard)
         if self._open_by is not None and self._reports.until is not None:
             # a report waits for the answer
@@ -273,7 +274,7 @@ class Manager(Machine):
         found.append(Answered(question, answer))
         self._put(questions, now, found)
 
-    def _put(self, questions: list[Question], now: float, found: list[Output]) -> None:
+    def _put(self, questions: Iterable[Question], now: float, found: list[Output]) -> None:
         for question in questions:
             self._asking.put(question)
         found.extend(self._next_question(now))

@@ -108,11 +108,13 @@ class Measured(msgspec.Struct, frozen=True, gc=False):
 
 class Reported(msgspec.Struct, frozen=True, gc=False):
     """What was said about one person. person: None where the report does not say who.  unknown: observations of
-    handles that the configuration does not have."""
+    handles that the configuration does not have.  form: the same for all that say the same things of the same objects
+    (`fixed_reports`); None: not known."""
 
     person: int | None
     measured: tuple[Measured, ...]
     unknown: tuple[Obs, ...] = ()
+    form: object = None
 
 
 class Configuration(msgspec.Struct, frozen=True):

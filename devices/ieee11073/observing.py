@@ -107,54 +107,54 @@ def observe(reported: Iterable[Reported], source: DeviceFacts, heard: Heard) -> 
     """The observations in a report, person by person. What has no kind here gives none."""
     found: list[Observation] = []
     for one in reported:
-        slot, session = _person(one.person, source)
-        mine = source if session == source.session else source._replace(session=session)
+        slot, mine = _person(one.person, source)
         for stamp, group in _by_stamp(one.measured):
             time = place(stamp, heard)
-            quick = _of_shape(group, mine, time, slot)
+            quick = _of_shape(group, mine, time, slot, one.form if group is one.measured else None)
             found.extend(_of_record(group, mine, time, slot) if quick is None else quick)
     return tuple(found)
 
 
 def _of_shape(
-    group: Sequence[Measured], source: DeviceFacts, time: CorrectedTime, slot: int | None
+    group: Sequence[Measured], source: DeviceFacts, time: CorrectedTime, slot: int | None, form: object
 ) -> list[Observation] | None:
     """What `_of_record` makes of a group that has nothing beside its numbers. None: it has to be worked out."""
-    shape = _SHAPES.of(group)
+    shape = _SHAPES.of(group, form)
     if shape is None:
         return None
     found: list[Observation] = []
-    for filled in shape:
-        values = filled.values(group)
-        if values is None:
+    for kind, row, values_in, spec, site, objects in shape:
+        try:
+            values = values_in(group)
+        except IndexError:
             return None
         trailing = b""
-        for at in filled.objects:
-            trailing = trailing or group[at].trailing
-        context = None if filled.site is None else Context(site=filled.site)
-        facts = _MANUALLY_ENTERED if filled.spec & _MANUAL else 0
-        found.append(
-            record_of(
-                filled.kind, values, filled.row,
-                source=source, time=time, facts=facts, trailing=trailing, slot=slot, context=context,
-            )
-        )  # fmt: skip
+        if form is None:
+            # octets after those that the map names are of no form
+            for at in objects:
+                trailing = trailing or group[at].trailing
+        facts = _MANUALLY_ENTERED if spec & _MANUAL else 0
+        context = None if site is None else Context(site=site)
+        found.append(record_of(kind, values, row, source, time, facts, trailing, slot, context))
     return found
 
 
-def _person(person: int | None, source: DeviceFacts) -> tuple[int | None, str | None]:
+def _person(person: int | None, source: DeviceFacts) -> tuple[int | None, DeviceFacts]:
     if person is None or person <= MOST_SLOT:
-        return person, source.session
-    return None, f"person-{person}"
+        return person, source
+    return None, source._replace(session=f"person-{person}")
 
 
 def _by_stamp(measured: tuple[Measured, ...]) -> Iterable[tuple[Stamp | None, Sequence[Measured]]]:
     if not measured:
         return ()
-    stamps = [stamp_in(one.values) for one in measured]
-    first = stamps[0]
-    if stamps.count(first) == len(stamps):
+    first = stamp_in(measured[0].values)
+    for one in measured[1:]:
+        if stamp_in(one.values) != first:
+            break
+    else:
         return ((first, measured),)
+    stamps = [stamp_in(one.values) for one in measured]
     groups: dict[Stamp | None, list[Measured]] = {}
     for stamp, one in zip(stamps, measured, strict=True):
         groups.setdefault(stamp, []).append(one)

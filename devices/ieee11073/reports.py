@@ -8,7 +8,7 @@ Source: ISO/IEEE 11073-20601, clauses 7.4.4 (event reports of the MDS), 7.4.7 (s
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Final, NamedTuple
 
@@ -27,18 +27,23 @@ from devices.ieee11073.data_apdu import (
     RemoteError,
 )
 from devices.ieee11073.events import SegmentData, read_data_response, read_segment_data
+from devices.ieee11073.fixed_reports import FixedReports
 from devices.ieee11073.interview import Interview
 from devices.ieee11073.objects import Configuration, PmStore, Reported, Scanner
 from devices.ieee11073.observing import observe
 from devices.ieee11073.outputs import Keep, Odd, Output, Send
-from devices.ieee11073.scan_report import SHAPES, VarObs, read_scan
+from devices.ieee11073.scan_report import FIXED, SHAPES, ScanReport, VarObs, read_scan
 from devices.ieee11073.segments import SegmentStatus, read_entries
 from devices.ieee11073.stamping import Clocks, Heard, stamp_in
 from devices.ieee11073.times import AbsoluteTime
 from devices.ieee11073.waveform import has_samples, waveforms_of
 
 _SEGMENT_DATA: Final = Noti.SEGMENT_DATA.value
-_CONFIRMATION: Final = struct.Struct(">HHHHHHHIHH")
+_CONFIRMATION: Final = struct.Struct(">6sHIHIHH")
+_OUTSIDE: Final = struct.pack(">HHH", apdu.PRST, 18, 16)
+_RESULT_OF_TEN: Final = 0x0201 << 16 | 10
+_NO_CLOCKS: Final = Clocks()
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 MOST_HELD: Final = 16
 """Reports that wait for a clock; with more, the oldest are placed without it."""
 
@@ -58,6 +63,8 @@ class Reports:
         self._held: list[_Held] = []
         self.until: float | None = None
         self._configuration = Configuration(0, {})
+        self._fixed = FixedReports(self._configuration)
+        self._moment = Moment(_NEVER)
         self._samples = False
         self._source = DeviceFacts("eui64:0000000000000000")
         self._zone: tzinfo = IDENTITY_ZONE
@@ -71,16 +78,18 @@ class Reports:
     def begin(self, configuration: Configuration, source: DeviceFacts, zone: tzinfo, interview: Interview) -> None:
         """A new association."""
         self._configuration = configuration
+        self._fixed = FixedReports(configuration)
         self._samples = has_samples(configuration)
         self._source = source
         self._zone = zone
+        self._moment = Moment(_NEVER, zone)
         self._interview = interview
         self._held = []
         self.until = None
 
     def heard(
-        self, report: EventReport, frame: bytes, now: float, received_at: datetime, *, clock_is_asked: bool
-    ) -> tuple[list[Output], list[Question]]:
+        self, report: EventReport, frame: bytes, now: float, received_at: datetime, clock_is_asked: bool
+    ) -> tuple[Iterable[Output], Sequence[Question]]:
         """What a report leads to, and what to ask next."""
         try:
             if report.type == _SEGMENT_DATA:
@@ -90,23 +99,35 @@ class Reports:
                 return self._refused(report, Reject(report.invoke_id, Problem.UNRECOGNIZED_OPERATION)), []
             if report.handle and not isinstance(self._configuration.objects.get(report.handle), Scanner):
                 return self._refused(report, RemoteError(report.invoke_id, RemoteErrorCode.NO_SUCH_OBJECT_INSTANCE)), []
-            scan = read_scan(shape, report.info)
-            reported = self._configuration.read(scan, report.handle)
+            if shape is FIXED:
+                reported = self._fixed.read(report.info)
+            else:
+                scan = read_scan(shape, report.info)
+                reported = self._configuration.read(scan, report.handle)
+                if shape.content == "var":
+                    self._change(scan)
         except DeviceError as error:
             odd: list[Output] = [Odd(frame, error.field, type(error).__name__)]
             return odd + self._refused(report, Reject(report.invoke_id, Problem.BADLY_STRUCTURED_APDU)), []
-        if shape.content == "var":
-            for person in scan.persons:
-                for obs in person.observations:
-                    assert isinstance(obs, VarObs)
-                    self._configuration = self._configuration.changed(obs.handle, obs.attributes)
         confirmation = _confirmation(report)
-        moment = Moment(received_at, self._zone)
+        moment = self._moment
+        if moment.received_at is not received_at:
+            # many reports are received at once
+            moment = self._moment = Moment(received_at, self._zone)
         if clock_is_asked and self._is_odd(reported, received_at):
-            return self._hold(_Held(reported, Heard(moment, relative=report.time), confirmation, frame), now), []
-        clocks = Clocks() if self._interview is None else self._interview.clocks
-        heard = Heard(moment, clocks, report.time)
-        return self._kept(reported, heard, confirmation, frame), []
+            return self._hold(_Held(reported, Heard(moment, relative=report.time), confirmation, frame), now), ()
+        clocks = _NO_CLOCKS if self._interview is None else self._interview.clocks
+        heard: Heard = tuple.__new__(Heard, (moment, clocks, report.time, 0))
+        return self._kept(reported, heard, confirmation, frame), ()
+
+    def _change(self, scan: ScanReport) -> None:
+        """A report of variable format may say how its objects are from now on."""
+        for person in scan.persons:
+            for obs in person.observations:
+                assert isinstance(obs, VarObs)
+                changed = self._configuration.changed(obs.handle, obs.attributes)
+                if changed is not self._configuration:
+                    self._configuration, self._fixed = changed, FixedReports(changed)
 
     def response(self, answer: Answer, received_at: datetime) -> list[Output]:
         """The report in an answer to a data request. Truncated, BadValue."""
@@ -117,7 +138,7 @@ class Reports:
         if shape is None:
             return []
         reported = self._configuration.read(read_scan(shape, response.info))
-        clocks = Clocks() if self._interview is None else self._interview.clocks
+        clocks = _NO_CLOCKS if self._interview is None else self._interview.clocks
         heard = Heard(Moment(received_at, self._zone), clocks, response.time)
         return self._kept(reported, heard, b"")
 
@@ -189,6 +210,6 @@ def _confirmation(report: EventReport, info: bytes = b"") -> bytes:
     if not info:
         # the answer to nearly all reports, in one go
         return _CONFIRMATION.pack(
-            apdu.PRST, 18, 16, report.invoke_id, 0x0201, 10, report.handle, report.time, report.type, 0
+            _OUTSIDE, report.invoke_id, _RESULT_OF_TEN, report.handle, report.time, report.type, 0
         )
     return apdu.encode(EventReportResult(report.invoke_id, report.handle, report.type, info, report.time))

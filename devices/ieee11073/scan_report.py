@@ -28,13 +28,15 @@ class Shape(NamedTuple):
     buffered: bool = False
 
 
+FIXED: Final = Shape("fixed")
+"""The report that nearly all agents send."""
 SHAPES: Final[dict[int, Shape]] = {
-    Noti.SCAN_REPORT_FIXED: Shape("fixed"),
+    Noti.SCAN_REPORT_FIXED: FIXED,
     Noti.SCAN_REPORT_VAR: Shape("var"),
     Noti.SCAN_REPORT_MP_FIXED: Shape("fixed", persons=True),
     Noti.SCAN_REPORT_MP_VAR: Shape("var", persons=True),
     Noti.UNBUF_SCAN_REPORT_VAR: Shape("var"),
-    Noti.UNBUF_SCAN_REPORT_FIXED: Shape("fixed"),
+    Noti.UNBUF_SCAN_REPORT_FIXED: FIXED,
     Noti.UNBUF_SCAN_REPORT_GROUPED: Shape("grouped"),
     Noti.UNBUF_SCAN_REPORT_MP_VAR: Shape("var", persons=True),
     Noti.UNBUF_SCAN_REPORT_MP_FIXED: Shape("fixed", persons=True),

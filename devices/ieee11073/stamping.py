@@ -88,9 +88,8 @@ def stamp_in(values: Mapping[int, Any]) -> Stamp | None:
 
 def place(stamp: Stamp | None, heard: Heard) -> CorrectedTime:
     """The time of measurement, with the facts about it."""
-    moment = heard.moment
     if stamp is None:
-        return CorrectedTime(moment.received_at.astimezone(UTC), Fact.NO_DEVICE_CLOCK, How.RECEPTION)
+        return CorrectedTime(heard.moment.received_at.astimezone(UTC), Fact.NO_DEVICE_CLOCK, How.RECEPTION)
     attribute, value = stamp
     if attribute == _ABS:
         return _absolute(value, heard)
@@ -103,22 +102,20 @@ def place(stamp: Stamp | None, heard: Heard) -> CorrectedTime:
 
 def _absolute(stamp: AbsoluteTime, heard: Heard) -> CorrectedTime:
     moment, clocks = heard.moment, heard.clocks
+    received_at, zone, _, _, live = moment
     at = stamp.at
-    if at is not None and heard.adjust:
-        at += timedelta(milliseconds=10 * heard.adjust)
-    found = correct(
-        at,
-        None if clocks.synced else clocks.absolute,
-        clocks.read_at,
-        moment.received_at,
-        moment.zone,
-        clock_set=at is not None,
-        live=moment.live,
-    )
-    facts = (found.facts & ~Fact.CLOCK_NOT_SET) | Fact.TIME_FAULT if stamp.fault else found.facts
-    if facts == found.facts and found.device_at is stamp.at:
-        return found
-    return CorrectedTime(found.measured_at, facts, found.how, stamp.at)
+    if at is None:
+        found = correct(None, None, None, received_at, zone, False, live)
+        if not stamp.fault:
+            return found
+        facts = (found.facts & ~Fact.CLOCK_NOT_SET) | Fact.TIME_FAULT
+        return CorrectedTime(found.measured_at, facts, found.how)
+    shown = None if clocks.synced else clocks.absolute
+    if not heard.adjust:
+        return correct(at, shown, clocks.read_at, received_at, zone, True, live)
+    adjusted = at + timedelta(milliseconds=10 * heard.adjust)
+    found = correct(adjusted, shown, clocks.read_at, received_at, zone, True, live)
+    return CorrectedTime(found.measured_at, found.facts, found.how, at)
 
 
 def _base_offset(stamp: datetime | None, heard: Heard) -> CorrectedTime:
