@@ -1,4 +1,4 @@
-"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, status, kinds."""
+"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, rollup, retain, columnstore, status, kinds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 
 from devices.nomenclature import KINDS
 from ingest import app as service
-from ingest import correct_cli, database, quarantine, reconcile, replay, technical
+from ingest import correct_cli, database, quarantine, reconcile, replay, technical, upkeep_cli
 from ingest.directory import Directory
 from ingest.errors import IngestError
 from ingest.intake import Limits
@@ -25,6 +25,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Readings fro
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused, with the reason.")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(correct_cli.app, name="correct")
+app.command("rollup")(upkeep_cli.rollup_command)
+app.command("retain")(upkeep_cli.retain_command)
+app.command("columnstore")(upkeep_cli.columnstore_command)
 
 
 @app.command()
@@ -107,14 +110,27 @@ def replay_command(
 @app.command("reconcile")
 def reconcile_command(
     since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day of reception")] = None,
+    judged_within: Annotated[
+        float, typer.Option(min=0, help="minutes after which what is not judged is a difference")
+    ] = reconcile.JUDGED_WITHIN.total_seconds() / 60,
 ) -> None:
-    """One JSON line a source and day: sent, stored, duplicate, refused, judged. Exit code 1: it does not add up."""
+    """One JSON line a source and day: sent, stored, duplicate, refused, judged; then one a difference, named.
+
+    The books are held against the rows, the batches and the quarantine. Exit code 1: something does not add up.
+    """
+    day = None if since is None else since.date()
+    within = timedelta(minutes=judged_within)
 
     async def work(conn: AsyncConnection) -> bool:
-        lines = await reconcile.reconcile(conn, since=None if since is None else since.date())
-        for line in lines:
+        for line in await reconcile.reconcile(conn, since=day):
             print_line({**line._asdict(), "day": line.day.isoformat(), "balanced": line.balanced})
-        return all(line.balanced for line in lines)
+        found = await reconcile.differences(
+            conn, now=datetime.now(UTC), since=day, judged_within=within, kept=reconcile.Kept(timedelta(days=30))
+        )
+        for one in found:
+            content = {**one._asdict(), "day": None if one.day is None else one.day.isoformat()}
+            print_line({"difference": content.pop("what"), **content})
+        return not found
 
     if not with_connection(work):
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -49,8 +50,11 @@ async def keep(conn: AsyncConnection, refusals: Sequence[Refusal]) -> None:
     if not refusals:
         return
     found: dict[tuple[str, bytes, str], Refusal] = {}
+    times: Counter[tuple[str, bytes, str]] = Counter()
     for refusal in refusals:
-        found.setdefault((refusal.topic, refusal.content, refusal.reason), refusal)
+        key = (refusal.topic, refusal.content, refusal.reason)
+        found.setdefault(key, refusal)
+        times[key] += 1
     unique = [found[key] for key in sorted(found)]
     await conn.execute(
         QUERIES["keep"],
@@ -63,6 +67,7 @@ async def keep(conn: AsyncConnection, refusals: Sequence[Refusal]) -> None:
             "field": [r.field for r in unique],
             "reason": [r.reason.value for r in unique],
             "detail": [r.detail for r in unique],
+            "times": [times[key] for key in sorted(found)],
         },
     )
 

@@ -192,11 +192,11 @@ WHERE d.device_id = n.device_id;
 -- name: keep
 INSERT INTO telemetry.quarantine AS q
   (received_at, last_at, times, topic, message_id, item, content, content_sha256, field, reason, detail)
-SELECT received_at, received_at, 1, topic, message_id, item, content, encode(sha256(content), 'hex'), field, reason, detail
+SELECT received_at, received_at, times, topic, message_id, item, content, encode(sha256(content), 'hex'), field, reason, detail
 FROM unnest(%(received_at)s::timestamptz[], %(topic)s::text[], %(message_id)s::text[], %(item)s::int[],
-            %(content)s::bytea[], %(field)s::text[], %(reason)s::text[], %(detail)s::text[])
-  AS n(received_at, topic, message_id, item, content, field, reason, detail)
-ON CONFLICT (topic, content_sha256, reason) DO UPDATE SET times = q.times + 1, last_at = excluded.last_at;
+            %(content)s::bytea[], %(field)s::text[], %(reason)s::text[], %(detail)s::text[], %(times)s::int[])
+  AS n(received_at, topic, message_id, item, content, field, reason, detail, times)
+ON CONFLICT (topic, content_sha256, reason) DO UPDATE SET times = q.times + excluded.times, last_at = excluded.last_at;
 
 -- name: announce_batch
 SELECT pg_notify('suifang_batch', %s::text);
