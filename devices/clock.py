@@ -167,30 +167,30 @@ def correct(  # noqa: PLR0917  every record comes here, and keywords cost as muc
     device_at, device_now: the record's stamp and the device's clock at `gateway_now`, wall times without a zone.
     clock_set: False where the device says that its clock was not set.  live: see `Moment`.
     """
-    received = received_at.astimezone(UTC)
     if not clock_set:
+        received = received_at.astimezone(UTC)
         if live:
             return CorrectedTime(received, _CLOCK_NOT_SET, _NOT_SET_LIVE, device_at)
         return CorrectedTime(received, _CLOCK_NOT_SET | _LOST_TIMELINE, _LOST, device_at)
     if device_at is None:
-        return CorrectedTime(received, _NO_DEVICE_CLOCK, _RECEPTION)
+        return CorrectedTime(received_at.astimezone(UTC), _NO_DEVICE_CLOCK, _RECEPTION)
     try:
         measured = _EPOCH + (device_at - _WALL_EPOCH - (zone.utcoffset(device_at) or _NO_OFFSET))
         facts, how = 0, _AS_STAMPED
         if device_now is not None:
-            now = gateway_now or received
+            now = gateway_now or received_at
             # a stamp ahead of the very clock that made it: the clock was put back since
             if device_at - device_now > FUTURE_WITHIN:
-                return CorrectedTime(received, _LOST_TIMELINE, _LOST, device_at)
+                return CorrectedTime(received_at.astimezone(UTC), _LOST_TIMELINE, _LOST, device_at)
             how = _DEVICE_CLOCK
             if not abs(now - _instant(device_now, zone)) <= AGREES_WITHIN:
                 measured = (now.astimezone(UTC) - (device_now - device_at)).replace(microsecond=0)
                 facts, how = _CLOCK_CORRECTED, _CORRECTED
-        if EARLIEST <= measured <= received + FUTURE_WITHIN:
+        if measured >= EARLIEST and (measured <= received_at or measured - received_at <= FUTURE_WITHIN):
             return CorrectedTime(measured, facts, how, device_at)
     except (OverflowError, ValueError):
         pass  # a time that no calendar has is on no timeline either
-    return CorrectedTime(received, _LOST_TIMELINE, _LOST, device_at)
+    return CorrectedTime(received_at.astimezone(UTC), _LOST_TIMELINE, _LOST, device_at)
 
 
 def place(stamp: DateTime | None, moment: Moment, clock_set: bool = True, live: bool | None = None) -> CorrectedTime:

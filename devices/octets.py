@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from devices.errors import BadValue, Truncated
 from devices.medfloat import decode_float, decode_sfloat, encode_float, encode_sfloat
@@ -114,14 +114,12 @@ class Choice(NamedTuple):
 class _Plan(NamedTuple):
     """What one combination of flags announces.
 
-    named: takes the numbers of `unpack_from` to values by name.  makers: by a type, what takes them to one of it.
-    chosen: the values of the choices.
+    named: takes the numbers of `unpack_from` to values by name.  chosen: the values of the choices.
     """
 
     size: int
     unpack_from: Callable[..., tuple[Any, ...]]
     named: Callable[..., dict[str, Any]]
-    makers: dict[Callable[..., Any], Callable[..., Any]]
     fields: tuple[Field, ...]
     chosen: Mapping[str, Any]
 
@@ -157,6 +155,9 @@ def _naming(
     return named
 
 
+_Maker: TypeAlias = tuple[int, Callable[..., tuple[Any, ...]], Callable[..., Any]]
+"""Of a plan: its size, its `unpack_from`, and what takes the numbers to one value of one type."""
+_NO_MAKER: Final[_Maker] = -1, tuple, tuple
 MOST_PLANS: Final = 512
 """Combinations of flags that a layout remembers: a device has few, and a stranger's octets may have thousands."""
 
@@ -177,6 +178,7 @@ class Layout:
             self._chosen |= choice.mask
         self._known |= self._chosen
         self._plans: dict[int, _Plan] = {}
+        self._makers: dict[Callable[..., Any], dict[int, _Maker]] = {}
 
     def altered(self, **changes: Mapping[str, Any]) -> Layout:
         """The layout of a product that deviates: for each named field the members of `Field` that differ."""
@@ -192,26 +194,35 @@ class Layout:
             packed = struct.Struct("<" + "".join(field.codec.parts or field.codec.letter for field in fields))
             chosen = {choice.name: choice.set if known & choice.mask else choice.clear for choice in self.choices}
             plan = self._plans[known] = _Plan(
-                self._head + packed.size, packed.unpack_from, _naming(fields, chosen), {}, fields, chosen
+                self._head + packed.size, packed.unpack_from, _naming(fields, chosen), fields, chosen
             )
         return plan
 
     def read(self, data: bytes, made: Callable[..., T]) -> T:
         """What `made(**self.unpack(data))` gives, without the dict in between. Truncated, as there."""
-        head, length = self._head, len(data)
-        if length >= head:
-            flags = data[0] if head == 1 else int.from_bytes(data[:head], "little")
-            # not yet seen, reserved flags, too short, too long: slowly
-            plan = self._plans.get(flags)
-            if plan is not None:
-                size, unpack_from, _, makers, fields, chosen = plan
-                if size == length:
-                    make = makers.get(made)
-                    if make is None:
-                        make = makers[made] = _naming(fields, chosen, made)
-                    found: T = make(*unpack_from(data, head))
-                    return found
+        length = len(data)
+        if length >= self._head:
+            flags = data[0] if self._head == 1 else int.from_bytes(data[: self._head], "little")
+            makers = self._makers.get(made)
+            known = None if makers is None else makers.get(flags)
+            if known is None:
+                known = self._maker(made, flags)
+            size, unpack_from, make = known
+            # reserved flags and octets that are left over are of no plan
+            if size == length:
+                found: T = make(*unpack_from(data, self._head))
+                return found
         return made(**self.unpack(data))
+
+    def _maker(self, made: Callable[..., Any], flags: int) -> _Maker:
+        if flags & ~self._known:
+            return _NO_MAKER
+        makers = self._makers.setdefault(made, {})
+        if len(makers) >= MOST_PLANS:
+            makers.clear()
+        plan = self._plan(flags)
+        found = makers[flags] = plan.size, plan.unpack_from, _naming(plan.fields, plan.chosen, made)
+        return found
 
     def unpack(self, data: bytes) -> dict[str, Any]:
         """The fields by name, with `reserved` flags and `trailing` octets where any are left over.
@@ -224,7 +235,7 @@ class Layout:
         flags = data[0] if head == 1 else int.from_bytes(data[:head], "little")
         known = flags & self._known
         plan = self._plans.get(known) or self._plan(known)
-        size, unpack_from, named, _, _, _ = plan
+        size, unpack_from, named, _, _ = plan
         if len(data) < size:
             raise self._truncated(plan, len(data))
         found = named(*unpack_from(data, head))

@@ -75,5 +75,5 @@ def _reader(kind: Kind, unit: str) -> Callable[..., tuple[float, ...] | None]:
 
 PLAUSIBLE: Final = {(kind.code, unit): _question(kind, unit) for kind in KINDS for unit in kind.units}
 """By the code of a kind and the unit of its first value: are these values, in slot order, all possible?"""
-NUMBERS: Final = {(kind.code, unit): _reader(kind, unit) for kind in KINDS for unit in kind.units}
-"""Likewise: the numbers in these slots. None: one has no number, or one is not possible."""
+NUMBERS: Final = {kind.code: {unit: _reader(kind, unit) for unit in kind.units} for kind in KINDS}
+"""By kind, then by unit: the numbers in these slots. None: one has no number, or one is not possible."""

@@ -97,9 +97,9 @@ def observe(measurement: EnhancedBloodPressureMeasurement, source: record.Device
             measurement.pulse_rate,
         ),
         measurement.unit,
-        source=source,
-        time=_time(measurement, moment),
-        facts=status_facts(measurement.measurement_status),
-        trailing=measurement.trailing,
+        source,
+        _time(measurement, moment),
+        status_facts(measurement.measurement_status),
+        measurement.trailing,
         slot=record.slot_of(measurement.user_id),
     )

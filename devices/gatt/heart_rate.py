@@ -102,8 +102,8 @@ def observe(measurement: HeartRateMeasurement, source: record.DeviceFacts, momen
         HEART_RATE,
         (float(measurement.heart_rate),),
         "/min",
-        source=source,
-        time=place(None, moment),
-        facts=facts,
-        trailing=measurement.trailing,
+        source,
+        place(None, moment),
+        facts,
+        measurement.trailing,
     )

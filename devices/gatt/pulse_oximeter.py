@@ -192,13 +192,13 @@ def observe(
             measurement.pulse_amplitude_index,
         ),
         "%",
-        source=source,
-        time=place(
+        source,
+        place(
             stamp,
             moment,
             clock_set=clock_set,
             live=moment.live and not facts & _FROM_STORAGE,
         ),
-        facts=facts,
-        trailing=measurement.trailing,
+        facts,
+        measurement.trailing,
     )

@@ -78,7 +78,7 @@ def observe(  # noqa: PLR0917  every record comes here, and ten keywords cost as
         bits |= int(own)
     if trailing:
         bits |= _TRAILING_BYTES
-    numbers: tuple[float | None, ...] | None = NUMBERS[kind, unit](*values)
+    numbers: tuple[float | None, ...] | None = NUMBERS[kind][unit](*values)
     if numbers is not None:
         return Observation(
             device, kind, numbers, unit, time.measured_at, time.device_at, record_no, slot, session, {}, _names(bits),

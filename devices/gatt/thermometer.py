@@ -95,9 +95,9 @@ def observe(measurement: TemperatureMeasurement, source: record.DeviceFacts, mom
         BODY_TEMPERATURE,
         (measurement.temperature,),
         measurement.unit,
-        source=source,
-        time=place(measurement.time_stamp, moment),
-        facts=0,
-        trailing=measurement.trailing,
+        source,
+        place(measurement.time_stamp, moment),
+        0,
+        measurement.trailing,
         context=Context(site=site) if site else None,
     )

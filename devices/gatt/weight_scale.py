@@ -104,9 +104,9 @@ def observe(measurement: WeightMeasurement, source: record.DeviceFacts, moment: 
             record.nonzero(measurement.height),
         ),
         measurement.unit,
-        source=source,
-        time=place(measurement.time_stamp, moment),
-        facts=0,
-        trailing=measurement.trailing,
+        source,
+        place(measurement.time_stamp, moment),
+        0,
+        measurement.trailing,
         slot=record.slot_of(measurement.user_id),
     )

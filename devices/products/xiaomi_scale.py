@@ -83,10 +83,10 @@ def observe(
             BODY_MASS,
             (measurement.weight, None, None),
             measurement.unit,
-            source=source,
-            time=place(measurement.time_stamp, moment),
-            facts=Fact.INVALID.value if measurement.not_person else 0,
-            trailing=measurement.trailing,
+            source,
+            place(measurement.time_stamp, moment),
+            Fact.INVALID.value if measurement.not_person else 0,
+            measurement.trailing,
         ),
     )
 
