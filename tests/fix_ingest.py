@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -104,6 +104,14 @@ class Source:
         sent = self._client.publish(str(Topic(site, self.name, leaf)), payload, qos=1)
         sent.wait_for_publish(PATIENCE_SECONDS)
         assert sent.is_published(), "the broker does not take the message"
+
+    def send_all(self, payloads: Sequence[bytes]) -> None:
+        """Publish all of them at QoS 1 before any is waited for; returns when the broker has them."""
+        topic = str(Topic(SITE, self.name, Leaf.OBSERVATIONS))
+        sent = [self._client.publish(topic, payload, qos=1) for payload in payloads]
+        for each in sent:
+            each.wait_for_publish(PATIENCE_SECONDS)
+            assert each.is_published(), "the broker does not take the message"
 
     def receipt(self) -> Receipt:
         """The next receipt."""
