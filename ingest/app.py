@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 
 from devices.message import Leaf
 from ingest import database, intake, status, steady, technical, timescale
-from ingest.batch import Work, Writer, writer_of
+from ingest.batch import Work, Writer, place_of
 from ingest.broker import Broker, Delivery
 from ingest.consumer import Address, Consumer, Session
 from ingest.directory import Directory
@@ -111,8 +111,11 @@ class _Service:
                 self._statuses.put_nowait(delivery)
                 continue
             taken = intake.take(delivery.topic, delivery.payload, delivery.received_at, limits)
-            chosen = self._writers[writer_of(taken.affinity, len(self._writers))]
-            chosen.queue.put_nowait(Work(taken, delivery))
+            part, chosen = place_of(taken.affinity, self._settings.parts, len(self._writers))
+            if part == self._settings.part:
+                self._writers[chosen].queue.put_nowait(Work(taken, delivery))
+            else:
+                self._broker.settle(delivery)  # another process hears it too, and stores it
             await asyncio.sleep(0)  # a full queue would otherwise keep the writers waiting
 
     async def _keep_statuses(self) -> None:

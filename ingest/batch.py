@@ -51,9 +51,10 @@ class Counts:
     """Attempts repeated because writers met (deadlock, serialization)."""
 
 
-def writer_of(affinity: str, writers: int) -> int:
-    """The writer for a device, the same in every process."""
-    return zlib.crc32(affinity.encode()) % writers
+def place_of(affinity: str, parts: int, writers: int) -> tuple[int, int]:
+    """The process and its writer for a device: the same wherever it is asked."""
+    rest, part = divmod(zlib.crc32(affinity.encode()), parts)
+    return part, rest % writers
 
 
 class Writer:
@@ -155,6 +156,8 @@ class Writer:
         counts.refused += stored.refused
         counts.staged += stored.staged
         counts.retried += stored.attempts - 1
+        if stored.attempts > 1:
+            log.info("writers met, the batch was tried again", attempts=stored.attempts, messages=messages)
         log.debug("batch stored", batch_id=stored.batch_id, messages=messages, stored=stored.stored)
         if stored.refused:
             log.warning("observations are in quarantine", refused=stored.refused)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ingest.commit import UnknownDevices
@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     """Names the persistent session: two processes need two ids, and then a shared group."""
 
     shared_group: str | None = None
+    part: Annotated[int, Field(ge=0, le=63)] = 0
+    parts: Annotated[int, Field(ge=1, le=64)] = 1
+    """Over MQTT, of so many processes that each hear everything, this one stores the devices of its part (from 0):
+    a device stays with one writer of one process. Each needs its own client id, and none is in a shared group."""
+
     session_expiry_seconds: PositiveInt = 7 * 86400
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 400
     """Messages in hand without acknowledgement; the broker keeps the rest."""
@@ -67,6 +72,14 @@ class Settings(BaseSettings):
     quarantine_alert_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
     quarantine_watch_seconds: PositiveFloat = 30.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _one_part_of_them(self) -> Self:
+        if self.part >= self.parts:
+            raise ValueError("part: parts are counted from 0")
+        if self.parts > 1 and self.shared_group is not None:
+            raise ValueError("parts and shared_group: with a shared group no process hears everything")
+        return self
 
     def limits(self) -> Limits:
         """The time limits as a value."""

@@ -22,10 +22,13 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from devices.message import Reason, Receipt
 from devices.observation import Observation
 from ingest import database, reconcile
+from ingest.batch import place_of
+from ingest.settings import Settings
 from simulators.embedded.broker import Broker
 from tests.fix_ingest import AN_HOUR_AGO, IngestProcess, Source, ask, message, pressure
 
@@ -196,3 +199,43 @@ def test_both_processes_work_and_end_in_order(chain: Chain) -> None:
     assert sum(one["duplicate"] for one in done) == 600 * (2 * chain.copies - 1)
     assert all(one["messages"] > 0 for one in done)
     assert ask(chain.url, "SELECT count(*) FROM telemetry.observation") == [(600,)]
+
+
+def test_with_parts_a_device_stays_with_one_process_and_what_the_other_hears_is_left_to_it(
+    broker: Broker, migrated_database_url: str
+) -> None:
+    uids = [f"ble:cuff-{number}" for number in range(40)]
+    expected = Counter(place_of(uid, 2, 2)[0] for uid in uids)
+    assert min(expected.values()) > 0
+    with (
+        IngestProcess(broker, migrated_database_url, client_id="one", part="0", parts="2") as one,
+        IngestProcess(broker, migrated_database_url, client_id="two", part="1", parts="2") as two,
+        Source(broker, "gw-1") as first,
+        Source(broker, "gw-2") as second,
+    ):
+        sent = [message(pressure(1, device=uid), pressure(2, device=uid), message_id=uid[4:]) for uid in uids]
+        chain = Chain(migrated_database_url, (one, two), (first, second), copies=1)
+        receipts = chain.deliver((sent, sent[::-1]))
+        assert [process.stop() for process in (one, two)] == [0, 0]
+        done = [process.wait_for_line("stopped") for process in (one, two)]
+    assert (sum(r.stored for r in receipts), sum(r.duplicate for r in receipts)) == (80, 80)
+    assert [line["messages"] for line in done] == [2 * expected[0], 2 * expected[1]]
+    assert [line["stored"] for line in done] == [2 * expected[0], 2 * expected[1]]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"part": "2", "parts": "2"}, "counted from 0"),
+        ({"parts": "2", "shared_group": "storage"}, "no process hears everything"),
+    ],
+)
+def test_parts_that_would_leave_devices_to_nobody_are_refused(how: dict[str, str], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Settings.model_validate({"database_url": "postgresql:///x", **how})
+
+
+def test_the_places_of_devices_are_even_over_processes_and_their_writers() -> None:
+    places = Counter(place_of(f"ble:{number:012x}", 2, 2) for number in range(4000))
+    assert len(places) == 4
+    assert min(places.values()) > 800
