@@ -17,6 +17,7 @@ from gateway.connected import ConnectedDevice, Terms
 from gateway.errors import GatewayError, LinkLost, NoAnswer, OutboxFull, RadioGone
 from gateway.outbox import Outbox
 from gateway.radio import HEALTH_SERVICES, Discovery, Radio
+from gateway.roster import missed
 from gateway.sessions import Outcome, follow
 
 _log = structlog.get_logger()
@@ -167,10 +168,17 @@ class Collector:
                 good = await follow(device) in _GOOD
         except (LinkLost, NoAnswer) as error:
             _log.info("no connection", address=discovery.address, why=error.detail)
+            self._note_missed(discovery.address)
         finally:
             self._talking.pop(discovery.address, None)
             self._set_rest(discovery.address, good)
             self._told()
+
+    def _note_missed(self, address: str) -> None:
+        try:
+            missed(self._outbox, address, Outcome.NO_CONNECTION.value, self._clock())
+        except OutboxFull:
+            _log.warning("the roster cannot be written: the disk is full")
 
     def _set_rest(self, address: str, good: bool) -> None:
         before = self._rests.get(address)

@@ -50,6 +50,12 @@ def note(outbox: Outbox, *sheets: Sheet) -> None:
     outbox.write(f"INSERT OR REPLACE INTO device ({_COLUMNS}) VALUES ({_PLACES})", *rows)  # noqa: S608 - own names
 
 
+def missed(outbox: Outbox, address: str, outcome: str, at: datetime) -> None:
+    """A device that has a sheet was heard, and that was all. OutboxFull."""
+    values = {"address": address, "outcome": outcome, "seen_at": at.isoformat()}
+    outbox.write("UPDATE device SET seen_at = :seen_at, outcome = :outcome WHERE address = :address", values)
+
+
 def known(outbox: Outbox, device: str) -> Sheet | None:
     """The device's sheet. None: it was never heard."""
     rows = outbox.read(f"SELECT {_COLUMNS} FROM device WHERE device = ?", device)  # noqa: S608 - own names

@@ -34,6 +34,8 @@ class Outcome(enum.StrEnum):
     """The device refused a request (pairing, perhaps)."""
     NO_SERVICE = "no-service"
     """None of its services is known here."""
+    NO_CONNECTION = "no-connection"
+    """The device advertised and could not be connected to: at the edge of range, or busy with something else."""
     OUTBOX_FULL = "outbox-full"
     """A reading could not be kept, and was not confirmed to the device."""
 

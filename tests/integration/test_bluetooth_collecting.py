@@ -17,6 +17,7 @@ from devices.nomenclature import BLOOD_PRESSURE, BODY_MASS, PULSE_OXIMETRY
 from devices.observation import Fact, Observation
 from gateway.bluez import BleakRadio, Limits
 from gateway.collector import wanted_by
+from gateway.roster import sheets
 from simulators.peripheral import Kept, Measurement, Peripheral
 from simulators.peripheral_indicating import BloodPressureCuff, PulseOximeter, WeightScale
 from simulators.radio import Air
@@ -208,6 +209,46 @@ async def test_an_outbox_that_fills_up_midway_leaves_the_next_reading_unconfirme
         running.outbox._most_octets = 1 << 28
         await within(offer)
         assert [found.values[0] for found in running.kept] == [127.0, 128.0]
+
+
+async def test_a_full_memory_that_goes_out_of_range_midway_arrives_whole_when_the_device_is_back(
+    air: Air, edge: OpenEdge
+) -> None:
+    async with edge() as running, cuff_on(air) as cuff:
+        cuff.keep(*(pressure(100 + n, minutes_ago=300 - n) for n in range(120)))
+        offer = asyncio.create_task(cuff.offer())
+        await within(cuff.until_delivered(40))
+        await cuff.stop()
+        offer.cancel()
+        assert len(cuff.pending) > 0
+        await cuff.start()
+        await within(cuff.offer())
+        assert {found.values[0] for found in running.kept} == {100.0 + n for n in range(120)}
+        # at most the one that was on its way was sent twice, and it has the same stamp
+        assert len(running.kept) - len({found.device_at for found in running.kept}) in {0, len(running.kept) - 120}
+        assert len(running.kept) <= 121
+
+
+async def test_a_device_that_is_heard_and_cannot_be_connected_to_is_shown_as_that(
+    air: Air, edge: OpenEdge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def until_shown(outcome: str) -> None:
+        async with asyncio.timeout(20):
+            while [sheet.outcome for sheet in sheets(tmp_path / "outbox.sqlite")] != [outcome]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # a file has no event
+
+    monkeypatch.setattr("tests.fix_bluetooth.Limits", lambda **given: Limits(0.5, given["call_s"]))
+    async with edge() as running, cuff_on(air) as cuff:
+        await within(cuff.measure(pressure(121, minutes_ago=2)))
+        await until_shown("collected")
+        # its advertisements still arrive, what is sent to it does not
+        monkeypatch.setattr(air._link, "advertiser", lambda _address: None)
+        cuff.keep(pressure(122, minutes_ago=1))
+        offer = asyncio.create_task(cuff.offer())
+        await until_shown("no-connection")
+        monkeypatch.undo()
+        await within(offer)
+        assert [found.values[0] for found in running.kept] == [121.0, 122.0]
 
 
 @pytest.mark.parametrize("devices", [10])

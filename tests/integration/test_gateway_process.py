@@ -195,16 +195,18 @@ async def test_the_status_topic_tells_the_backlog_and_a_killed_gateway_is_offlin
             await far_end.until(lambda end: last(end).get("state") == "offline")
 
 
-async def test_the_roster_names_each_device_with_battery_and_clock(
-    air: Air, broker: Broker, gateway: StartGateway
+async def test_roster_and_status_name_each_device_with_its_battery(
+    air: Air, broker: Broker, receiver: OpenReceiver, gateway: StartGateway
 ) -> None:
     cuff = BloodPressureCuff(
         air, address="F0:00:00:00:00:01", serial="BP-1", battery=41, clock_offset=timedelta(minutes=-90)
     )
-    async with cuff:
-        with gateway(broker, air, drain_s=0.1) as process:
+    async with receiver(broker) as far_end, cuff:
+        with gateway(broker, air) as process:
             async with asyncio.timeout(30):
                 await cuff.measure(*pressures(1))
+            told = [{"device": cuff.device, "battery": 41}]
+            await far_end.until(lambda end: bool(end.status) and end.status[-1].get("devices") == told)
             assert await process.interrupt() == 0
             outbox = process.outbox
     sheet = await said("devices", outbox)
