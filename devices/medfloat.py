@@ -7,6 +7,7 @@ value = mantissa * 10 ** exponent. The exponent is the precision: 2, 2.0 and 2.0
 
 from __future__ import annotations
 
+import functools
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final, NamedTuple
 
@@ -42,9 +43,11 @@ class Medfloat(msgspec.Struct, frozen=True):
 
     def shifted(self, places: int) -> Medfloat:
         """The same digits with the point moved: kg/L to mg/dL is 5, mol/L to mmol/L is 3. Exact."""
-        return self if self.absent else Medfloat(self.mantissa, self.exponent + places)
+        return self if self.absent else _remembered(self.mantissa, self.exponent + places)
 
 
+_remembered = functools.lru_cache(maxsize=4096)(Medfloat)
+"""The numbers that a meter shifts are few."""
 NAN: Final = Medfloat(0, 0, Absent.NOT_A_NUMBER)
 NRES: Final = Medfloat(0, 0, Absent.NOT_AT_THIS_RESOLUTION)
 POSITIVE_INFINITY: Final = Medfloat(0, 0, Absent.POSITIVE_INFINITY)

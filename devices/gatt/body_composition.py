@@ -99,7 +99,7 @@ def merge(first: BodyCompositionMeasurement, second: BodyCompositionMeasurement)
 def _si(number: float | None, imperial: str | None, unit: str) -> Value:
     """The kind has SI units only; a zero stands for a value that the scale did not compute."""
     if number is None or imperial is None:
-        return record.nonzero(number)
+        return number or None
     factor = BY_UCUM[imperial].factor / (BY_UCUM[unit].factor or 1)
     return record.nonzero(round(number * factor, 6))
 

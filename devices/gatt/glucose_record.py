@@ -61,10 +61,24 @@ _FACTS: Final = (
 )
 
 
+# plain integers: to look up a member of an enumeration costs more than to compare it
+_CONTROL_TYPE: Final = SampleType.CONTROL_SOLUTION.value
+_INTERSTITIAL_FLUID: Final = SampleType.INTERSTITIAL_FLUID.value
+_CONTROL_LOCATION: Final = SampleLocation.CONTROL_SOLUTION.value
+_CONTROL_SOLUTION: Final = Fact.CONTROL_SOLUTION.value
+_INVALID: Final = Fact.INVALID.value
+
+
 @record.remembered
 def status_facts(status: int | None) -> int:
     """The facts of a sensor status annunciation, as bits."""
     return record.facts_of(status, _FACTS)
+
+
+@record.remembered
+def _circumstances(meal_code: int, location: int) -> Context | None:
+    meal, site = _MEAL.get(meal_code), _SITE.get(location)
+    return Context(meal=meal, site=site) if meal or site else None
 
 
 def is_control(measurement: GlucoseMeasurement) -> bool:
@@ -73,10 +87,8 @@ def is_control(measurement: GlucoseMeasurement) -> bool:
     Not by the location of interstitial fluid: CGM sensors number their sites by another table, where 4 is
     subcutaneous tissue.
     """
-    return measurement.type == SampleType.CONTROL_SOLUTION or (
-        measurement.sample_location == SampleLocation.CONTROL_SOLUTION
-        and measurement.type != SampleType.INTERSTITIAL_FLUID
-    )
+    kind = measurement.type
+    return kind == _CONTROL_TYPE or (measurement.sample_location == _CONTROL_LOCATION and kind != _INTERSTITIAL_FLUID)
 
 
 def kind_of(measurement: GlucoseMeasurement) -> int:
@@ -102,25 +114,23 @@ def observe(
     unit, places = _SHIFT[measurement.unit]
     number = measurement.concentration
     facts = status_facts(measurement.sensor_status_annunciation)
-    if is_control(measurement):
-        facts |= Fact.CONTROL_SOLUTION.value
+    kind = kind_of(measurement)
+    if kind == GLUCOSE_CONTROL:
+        facts |= _CONTROL_SOLUTION
     meal = context.meal if context is not None else None
     if meal in foreign_meals:
-        facts |= Fact.INVALID.value
-    known = Context(
-        meal=_MEAL.get(meal or 0),
-        site=_SITE.get(measurement.sample_location or 0),
-    )
+        facts |= _INVALID
     return record.observe(
-        kind_of(measurement),
+        kind,
         (None if number is None else number.shifted(places),),
         unit,
         source,
         place(measurement.user_facing_time, moment),
         facts,
         measurement.trailing,
-        record_no=measurement.sequence_number,
-        context=known if known.meal or known.site else None,
+        None,
+        _circumstances(meal or 0, measurement.sample_location or 0),
+        measurement.sequence_number,
     )
 
 

@@ -5,6 +5,7 @@ Source: Bluetooth Heart Rate Service 1.0, clauses 3.1 (measurement), 3.2 (locati
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import ClassVar, Final, Self
 
@@ -18,6 +19,11 @@ from devices.octets import U8, U16, Choice, Field, Layout
 
 _RR: Final = 0x10
 _NO_CONTACT: Final = (Fact.NOT_AVAILABLE | Fact.SENSOR_DISCONNECTED).value
+
+
+@functools.cache
+def _intervals(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}H")
 
 
 class HeartRateMeasurement(Characteristic, frozen=True, kw_only=True):
@@ -53,13 +59,13 @@ class HeartRateMeasurement(Characteristic, frozen=True, kw_only=True):
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
         """From octets. Truncated: names the field, also where an interval is cut in half."""
+        if not data or not data[0] & _RR:
+            return (layout or cls.layout).read(data, cls)
         values = (layout or cls.layout).unpack(data)
-        if values["rr_present"]:
-            rest = values.pop("trailing", b"")
-            if len(rest) % 2:
-                raise Truncated(f"{len(rest)} octets are no whole number of intervals", field="rr_intervals")
-            values["rr_intervals"] = struct.unpack(f"<{len(rest) // 2}H", rest)
-        return cls(**values)
+        rest = values.pop("trailing", b"")
+        if len(rest) % 2:
+            raise Truncated(f"{len(rest)} octets are no whole number of intervals", field="rr_intervals")
+        return cls(rr_intervals=_intervals(len(rest) // 2).unpack(rest), **values)
 
     def encode(self, layout: Layout | None = None) -> bytes:
         """To octets. BadValue: a field does not fit, or there are intervals without `rr_present`."""

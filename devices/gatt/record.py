@@ -13,6 +13,8 @@ from devices.plausibility import NUMBERS, PLAUSIBLE, Value
 
 UNKNOWN_USER: Final = 0xFF
 _REASONS: Final = tuple(str(absent.name).lower().replace("_", "-") for absent in Absent)
+_PRESENT: Final = Absent.PRESENT
+_NOT_SENT: Final = Absent.NOT_SENT
 # plain integers: an IntFlag makes a new member for each `|`, which costs more than the decoding
 _NO_FACTS: Final = Fact(0)
 _IMPLAUSIBLE: Final = Fact.IMPLAUSIBLE.value
@@ -103,9 +105,9 @@ def _sorted(values: Iterable[Value]) -> tuple[tuple[float | None, ...], dict[int
         if isinstance(value, Medfloat):
             number, reason = value.value, value.absent
         elif value is None or isinstance(value, Absent):
-            number, reason = None, value or Absent.NOT_SENT
+            number, reason = None, value or _NOT_SENT
         else:
-            number, reason = value, Absent.PRESENT
+            number, reason = value, _PRESENT
         if number is None:
             absent[len(numbers)] = _REASONS[reason]
         numbers.append(number)

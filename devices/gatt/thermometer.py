@@ -45,6 +45,9 @@ _SITE: Final[dict[int, Site]] = {
 }
 
 
+_CONTEXT: Final = {kind: Context(site=site) for kind, site in _SITE.items()}
+
+
 class IntermediateTemperature(Characteristic, frozen=True, kw_only=True):
     """0x2A1E, notified while the thermometer settles; never a reading. Same fields as the measurement."""
 
@@ -90,7 +93,6 @@ class MeasurementInterval(Characteristic, frozen=True, kw_only=True):
 
 def observe(measurement: TemperatureMeasurement, source: record.DeviceFacts, moment: Moment) -> Observation:
     """One body temperature, with its site."""
-    site = _SITE.get(measurement.temperature_type or 0)
     return record.observe(
         BODY_TEMPERATURE,
         (measurement.temperature,),
@@ -99,5 +101,6 @@ def observe(measurement: TemperatureMeasurement, source: record.DeviceFacts, mom
         place(measurement.time_stamp, moment),
         0,
         measurement.trailing,
-        context=Context(site=site) if site else None,
+        None,
+        _CONTEXT.get(measurement.temperature_type or 0),
     )
