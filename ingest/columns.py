@@ -206,14 +206,14 @@ def _plain(form: _Form, indices: list[int], group: _Read, earliest: int, latest:
     fit = possible(shape, numbers) & (measured >= earliest) & (measured <= latest)
     facts = np.zeros(count, np.int64)
     if any(group.facts):
-        facts = _integers(map(_bits, group.facts))
+        facts = _integers(map(fact_bits, group.facts))
         fit &= facts >= 0
     if any(group.absent):
         fit &= np.fromiter((not reasons for reasons in group.absent), np.bool_)
     slots = None if no_slot else np.array(group.slots, np.int64)
     circumstances = None
     if not no_context:
-        circumstances = _integers(map(_circumstances, group.contexts))
+        circumstances = _integers(map(circumstances_of, group.contexts))
         fit &= circumstances > 0
     rows = Rows(
         indices,
@@ -232,7 +232,7 @@ def _plain(form: _Form, indices: list[int], group: _Read, earliest: int, latest:
 
 
 @lru_cache(maxsize=4096)
-def _bits(names: tuple[str, ...]) -> int:
+def fact_bits(names: tuple[str, ...]) -> int:
     """-1: one of them is unknown."""
     bits = 0
     for name in names:
@@ -243,7 +243,7 @@ def _bits(names: tuple[str, ...]) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _circumstances(context: Context | None) -> int:
+def circumstances_of(context: Context | None) -> int:
     return context.packed() if context is not None else 0
 
 

@@ -19,7 +19,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import tuple_row
 
 from devices.clock import identity_at
-from devices.message import Reason, Remark, decode_observation
+from devices.decoding import decode_observation
+from devices.message import Reason, Remark
 from devices.nomenclature import BY_CODE, Kind
 from devices.observation import Absent, Fact
 from devices.plausibility import implausible_slots

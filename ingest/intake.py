@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from devices import message
+from devices import decoding, message
 from devices.clock import FUTURE_WITHIN
 from devices.errors import MalformedMessage
+from devices.meaning import meaning_error, time_error, value_notices
 from devices.message import Reason, Remark, Topic
 from devices.observation import Fact, Observation
 from ingest import columns
 from ingest.columns import Rows
 from ingest.quarantine import Refusal
 from ingest.rows import SHAPES, Row, microseconds, row_of, surely_possible
+from ingest.series_columns import plain_series
 
 _IMPLAUSIBLE: Final = int(Fact.IMPLAUSIBLE)
 _LONGEST_TOPIC: Final = 200
@@ -62,7 +64,7 @@ class Intake:
     def content(self, item: int) -> bytes:
         """The JSON of one accepted observation: read once more, since hardly any is asked for and none is held."""
         if item not in self.contents:
-            for index, observation in message.decode(self.payload).observations:
+            for index, observation in decoding.decode(self.payload).observations:
                 self.contents[index] = message.encode_observation(observation)
         return self.contents[item]
 
@@ -91,8 +93,8 @@ def take(topic_text: str, payload: bytes, received_at: datetime, limits: Limits)
     topic: Topic | None = None
     try:
         topic = message.parse_topic(topic_text)
-        whole = message.decode_whole(payload)
-        decoded = message.decode(payload) if whole is None else None
+        whole = decoding.decode_whole(payload)
+        decoded = decoding.decode(payload) if whole is None else None
     except MalformedMessage as error:
         reason = Reason.TOO_LARGE if len(payload) > message.MOST_BYTES else Reason.MALFORMED
         intake = Intake(topic_text, topic, received_at, payload, digest, digest, 1)
@@ -106,12 +108,25 @@ def take(topic_text: str, payload: bytes, received_at: datetime, limits: Limits)
         intake.keep(columns.of_rows(_rows(intake, decoded.observations, limits)))
         return intake
     assert whole is not None
-    found = whole.observations
-    intake = Intake(topic_text, topic, received_at, payload, digest, whole.message_id, len(found))
-    earliest, latest = received_at - limits.ancient, received_at + limits.future
-    parts, others = columns.plain(found, microseconds(earliest), microseconds(latest))
-    if others:
-        parts.append(columns.of_rows(_rows(intake, _meant(intake, [(i, found[i]) for i in others]), limits)))
+    size = len(whole.observations) + sum(map(len, whole.series))
+    intake = Intake(topic_text, topic, received_at, payload, digest, whole.message_id, size)
+    within = microseconds(received_at - limits.ancient), microseconds(received_at + limits.future)
+    parts, others = columns.plain(whole.observations, *within)
+    left = [(index, whole.observations[index]) for index in others]
+    index = len(whole.observations)
+    for series in whole.series:
+        if (remark := decoding.uneven_series(index, series)) is not None:
+            intake.sent -= len(series) - 1
+            intake.refused.append(remark)
+            intake.contents[index] = message.encode_series(series)
+            index += 1
+            continue
+        rows, positions = plain_series(series, index, *within)
+        parts.append(rows)
+        left.extend((index + position, series.observation(position)) for position in positions)
+        index += len(series)
+    if left:
+        parts.append(columns.of_rows(_rows(intake, _meant(intake, left), limits)))
     intake.keep(columns.joined(parts))
     return intake
 
@@ -119,7 +134,7 @@ def take(topic_text: str, payload: bytes, received_at: datetime, limits: Limits)
 def _meant(intake: Intake, observations: Sequence[tuple[int, Observation]]) -> Iterator[tuple[int, Observation]]:
     """Those that say something; the others are refused."""
     for index, observation in observations:
-        if (remark := message.meaning_error(index, observation)) is None:
+        if (remark := meaning_error(index, observation)) is None:
             yield index, observation
         else:
             intake.refused.append(remark)
@@ -134,9 +149,7 @@ def _rows(intake: Intake, observations: Iterable[tuple[int, Observation]], limit
         if earliest <= observation.measured_at <= latest:
             rows.append(_row(index, observation, intake.notices))
             continue
-        remark = message.time_error(
-            index, observation, intake.received_at, future=limits.future, ancient=limits.ancient
-        )
+        remark = time_error(index, observation, intake.received_at, future=limits.future, ancient=limits.ancient)
         assert remark is not None
         intake.refused.append(remark)
         intake.contents[index] = message.encode_observation(observation)
@@ -156,7 +169,7 @@ def take_one(observation: Observation, *, topic_text: str, message_id: str, cont
 def _row(index: int, observation: Observation, notices: list[Remark]) -> Row:
     shape = SHAPES[observation.kind, observation.unit]
     facts = 0
-    if not surely_possible(shape, observation.values) and (found := message.value_notices(index, observation)):
+    if not surely_possible(shape, observation.values) and (found := value_notices(index, observation)):
         notices.extend(found)
         facts = _IMPLAUSIBLE
     return row_of(index, observation, shape, facts)

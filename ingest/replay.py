@@ -11,8 +11,9 @@ from datetime import datetime
 
 from psycopg import AsyncConnection
 
+from devices.decoding import decode_observation
 from devices.errors import MalformedMessage
-from devices.message import Remark, decode_observation, parse_topic
+from devices.message import Remark, parse_topic
 from ingest import commit, intake, quarantine
 from ingest.commit import UnknownDevices
 from ingest.directory import Directory

@@ -18,14 +18,13 @@ import aiomqtt
 import msgspec
 import pytest
 
+from devices.decoding import Decoded, decode
 from devices.message import (
-    Decoded,
     Leaf,
     Reason,
     Receipt,
     Remark,
     Topic,
-    decode,
     digest,
     encode_receipt,
     every,

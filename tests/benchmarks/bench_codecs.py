@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from devices import message
+from devices import decoding, message
 from devices.catalogue import BY_UUID, decode, observe
 from devices.clock import Moment
 from devices.gatt.characteristic import Characteristic
@@ -138,8 +138,8 @@ def of_message(cuff: bytes, rounds: int) -> dict[str, Any]:
     payload = message.encode(sent)
     figures = best(
         {
-            "limit": lambda: message._message.decode(payload),
-            "decode": lambda: message.decode(payload),
+            "limit": lambda: decoding._message.decode(payload),
+            "decode": lambda: decoding.decode(payload),
             "encode": lambda: message.encode(sent),
         },
         rounds,

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from devices import message
+from devices import decoding, message
 from devices.catalogue import CHARACTERISTICS, decode, layout_of, observe
 from devices.clock import Moment
 from devices.decode_cli import answer
@@ -31,6 +31,7 @@ from devices.fhir.reading import observations_in
 from devices.gatt.generic_health_sensor import observation_in
 from devices.gatt.record import DeviceFacts
 from devices.ieee11073 import apdu
+from devices.meaning import meaning_error
 from devices.medfloat import decode_sfloat
 from tests.fuzz.associations import Associated
 
@@ -65,7 +66,7 @@ def fhir(data: bytes) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
     for one in observations_in(document if isinstance(document, list) else [document]):
-        if message.meaning_error(0, one) is None:
+        if meaning_error(0, one) is None:
             resources_of(one, SENDER)
 
 
@@ -88,9 +89,9 @@ def codecs() -> dict[str, Codec]:
     line = msgspec.json.encode({"uuid": "2A35", "hex": cuff().hex()})
     lines = (CONFORMANCE / "apdus_20601.jsonl").read_text(encoding="utf-8").splitlines()
     apdus = [bytes.fromhex(json.loads(row)["hex"]) for row in lines]
-    found["message"] = (message.decode, [sent])
+    found["message"] = (decoding.decode, [sent])
     found["receipt"] = (message.decode_receipt, [])
-    found["observation"] = (message.decode_observation, [message.encode_observation(seen[0])])
+    found["observation"] = (decoding.decode_observation, [message.encode_observation(seen[0])])
     found["topic"] = (lambda data: message.parse_topic(data.decode("latin-1")), [b"suifang/v1/a/b/receipts"])
     found["decode-cli"] = (lambda data: answer(data, MOMENT.received_at), [line])
     found["fhir"] = (fhir, resources)

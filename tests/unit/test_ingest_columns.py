@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.message import Message, encode
+from devices.decoding import decode, decode_observation
+from devices.message import Message, Reason, Remark, encode
 from devices.nomenclature import KINDS
 from devices.observation import FACT_NAMES, Context, Meal, Observation, Posture, Site
+from devices.series import Series
 from ingest import columns, intake
 from ingest.columns import NO_STAMP, Rows
 from ingest.placing import place
@@ -142,3 +144,96 @@ def test_the_key_of_the_table_orders_a_batch_and_then_the_order_of_delivery() ->
     placed = place(rows, ids, rows.measured, batch_id=1, sessions={}, unregistered=set())
     assert placed.order.tolist() == [1, 3, 5, 2, 0, 4]
     assert placed.repeated() == {1, 2, 5}
+
+
+def series_of(one: Observation, count: int) -> tuple[Series, list[Observation]]:
+    """Many of `one`, both ways: record numbers and times follow each other."""
+    several = [
+        msgspec.structs.replace(
+            one,
+            record_no=number,
+            measured_at=one.measured_at + timedelta(milliseconds=number),
+            device_at=None if one.device_at is None else one.device_at.replace(tzinfo=None, microsecond=number),
+        )
+        for number in range(count)
+    ]
+    local = datetime(1970, 1, 1)
+    stamps = [each.device_at - local for each in several if each.device_at is not None]
+    return Series(
+        device=one.device,
+        kind=one.kind,
+        unit=one.unit,
+        values=[list(column) for column in zip(*(each.values for each in several), strict=True)],
+        measured_us=[
+            (each.measured_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) for each in several
+        ],
+        device_us=[stamp // timedelta(microseconds=1) for stamp in stamps] if stamps else None,
+        record_no=[each.record_no for each in several],
+        slot=one.slot,
+        session=one.session,
+        facts=one.facts,
+        context=one.context,
+    ), several
+
+
+@st.composite
+def ones(draw: st.DrawFn) -> Observation:
+    kind, unit = draw(st.sampled_from(PAIRS))
+    return msgspec.structs.replace(of_one(draw, kind, unit, draw(st.integers(1, len(kind.slots)))), absent={})
+
+
+@given(ones(), st.integers(1, 60), ones())
+def test_a_series_is_the_same_rows_and_remarks_as_its_observations(
+    one: Observation, count: int, lone: Observation
+) -> None:
+    series, several = series_of(one, count)
+    together = intake.take(
+        TOPIC, encode(Message(message_id="m", sent_at=AT, observations=[lone], series=[series])), AT, LIMITS
+    )
+    assert together.sent == 1 + count
+    assert shown(together) == shown(one_by_one([lone, *several]))
+    assert (
+        decode(together.payload).observations
+        == decode(encode(Message(message_id="m", sent_at=AT, observations=[lone, *several]))).observations
+    )
+
+
+def test_a_series_with_a_column_too_short_is_refused_as_one_and_holds_nothing_back() -> None:
+    one = Observation(device="ble:a", kind=150364, values=(36.6,), unit="Cel", measured_at=AT)
+    good, _ = series_of(one, 30)
+    bad = msgspec.structs.replace(good, values=[good.values[0][1:]])
+    payload = encode(Message(message_id="m", sent_at=AT, observations=[one], series=[bad, good]))
+    taken = intake.take(TOPIC, payload, AT, LIMITS)
+    assert (taken.sent, len(taken.rows)) == (32, 31)
+    assert [(r.index, r.field, r.reason) for r in taken.refused] == [(1, "values[0]", Reason.MALFORMED)]
+    assert taken.rows.items == [*range(2, 32), 0]
+    assert [remark.index for remark in decode(payload).refused] == [1]
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "field", "reason"),
+    [
+        (b"[36.6", b'["36.6"', "values[0][0]", Reason.MALFORMED),
+        (b"[36.6", b"[NaN", "values[0][0]", Reason.NOT_A_NUMBER),
+        (b'"record_no":[0', b'"record_no":[-1', "record_no[0]", Reason.MALFORMED),
+        (b'"unit"', b'"units"', "series", Reason.MALFORMED),
+    ],
+)
+def test_a_series_that_cannot_be_read_is_refused_alone(
+    written: bytes, instead: bytes, field: str, reason: Reason
+) -> None:
+    one = Observation(device="ble:a", kind=150364, values=(36.6,), unit="Cel", measured_at=AT, device_at=AT)
+    series, _ = series_of(one, 3)
+    rest = msgspec.structs.replace(series, record_no=[7, 8, 9], values=[[37.1, 37.2, 37.3]])
+    payload = encode(Message(message_id="m", sent_at=AT, series=[series, rest])).replace(written, instead, 1)
+    taken = intake.take(TOPIC, payload, AT, LIMITS)
+    assert [(r.index, r.field, r.reason) for r in taken.refused] == [(0, field, reason)]
+    assert (taken.sent, sorted(taken.rows.items)) == (4, [1, 2, 3])
+    assert isinstance(decode_observation(taken.contents[0]), Remark)
+
+
+def test_series_count_towards_the_thousand_of_a_message() -> None:
+    one = Observation(device="ble:a", kind=150364, values=(36.6,), unit="Cel", measured_at=AT)
+    series, _ = series_of(one, 501)
+    taken = intake.take(TOPIC, encode(Message(message_id="m", sent_at=AT, series=[series, series])), AT, LIMITS)
+    assert [(r.index, r.field) for r in taken.refused] == [(-1, "observations")]

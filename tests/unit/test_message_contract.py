@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from devices import message_schema
 from devices.clock import identity_at
+from devices.decoding import decode, decode_observation
 from devices.errors import MalformedMessage
 from devices.message import (
     MOST_BYTES,
@@ -22,8 +23,6 @@ from devices.message import (
     Receipt,
     Remark,
     Topic,
-    decode,
-    decode_observation,
     decode_receipt,
     encode_receipt,
     every,
@@ -223,10 +222,10 @@ def test_the_guide_lists_every_kind_fact_and_reason() -> None:
 def test_the_examples_of_the_guide_are_accepted() -> None:
     guide = (ROOT / "docs/message.md").read_text(encoding="utf-8")
     examples = [part.split("```")[0] for part in guide.split("```json\n")[1:]]
-    messages = [text for text in examples if '"observations"' in text]
+    messages = [text for text in examples if '"observations"' in text or '"series"' in text]
     receipts = [text for text in examples if '"payload_sha256"' in text]
-    assert (len(messages), len(receipts)) == (2, 2)
-    assert [decode(text.encode()).refused for text in messages] == [[], []]
+    assert (len(messages), len(receipts)) == (3, 2)
+    assert [decode(text.encode()).refused for text in messages] == [[], [], []]
     assert all(decode_receipt(text.encode()).message_id for text in receipts)
 
 

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from devices.message import MOST_BYTES, Reason, Receipt, Remark, decode, digest
+from devices.decoding import decode
+from devices.message import MOST_BYTES, Reason, Receipt, Remark, digest
 from devices.nomenclature import BLOOD_PRESSURE
 from devices.observation import FACT_NAMES, Observation
 from gateway.errors import OutboxBroken, OutboxBusy, OutboxFull
