@@ -7,20 +7,22 @@ serialization failure); nothing but time is lost, since identity comes from cont
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import random
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 import numpy as np
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, Error, errors
 
 from devices.message import Reason, Receipt, Remark
-from ingest import columns, hypertable, identity, quarantine
+from ingest import bookkeeping, columns, hypertable, identity, quarantine
+from ingest.bookkeeping import Batch, Counts
 from ingest.columns import Rows
 from ingest.directory import Directory
 from ingest.hypertable import Fate
@@ -28,7 +30,6 @@ from ingest.intake import Intake
 from ingest.named_sql import QUERIES
 from ingest.packing import Integers
 from ingest.placing import NOWHERE, Placed, place
-from ingest.rows import moment
 
 MOST_ATTEMPTS: Final = 20
 
@@ -67,6 +68,14 @@ class _Tally:
     refused: tuple[Remark, ...] = ()
     notices: tuple[Remark, ...] = ()
     refusals: list[quarantine.Refusal] | None = None
+
+    def counts(self) -> Counts:
+        """For the books. Only of a message whose topic was understood."""
+        intake = self.intake
+        assert intake.topic is not None
+        source = (intake.topic.site, intake.topic.source)
+        numbers = (1, intake.sent, self.stored, self.duplicate, len(self.refused))
+        return Counts(source, intake.received_at.date(), intake.devices, numbers)
 
     def receipt(self) -> Receipt:
         return Receipt(
@@ -132,7 +141,7 @@ async def store(
         tally.first, tally.stored = first, len(tally.rows)
         first += tally.stored
     rows = columns.joined([tally.rows for tally in tallies if len(tally.rows)])
-    async with conn.transaction():
+    try:
         written, batch_id, placed = await _write_rows(conn, directory, rows, unregistered)
         for ordinal, fate in sorted(written.fates.items()):
             owner = tallies[bisect_right(tallies, ordinal, key=_first) - 1]
@@ -144,35 +153,22 @@ async def store(
         stored = sum(tally.stored for tally in tallies)
         duplicate = sum(tally.duplicate for tally in tallies)
         refused = sum(len(tally.refused) for tally in tallies)
+        # one way there and back for all that follows, the commit included
         async with conn.pipeline():
             await quarantine.keep(
                 conn, [] if not accounted else [refusal for tally in tallies for refusal in tally.refusals or ()]
             )
             if stored:
-                await conn.execute(
-                    QUERIES["add_batch"],
-                    {
-                        "batch_id": batch_id,
-                        "now": now,
-                        "messages": len(intakes),
-                        "stored": stored,
-                        "duplicate": duplicate,
-                        "refused": refused,
-                    },
+                batch = Batch(batch_id, now, len(intakes), stored, duplicate, refused)
+                await bookkeeping.add_batch(
+                    conn, directory, batch, rows=rows, placed=placed, kept_out=written.fates
                 )
-                new = placed.order
-                if written.fates:
-                    new = new[~np.isin(new, list(written.fates))]
-                await _add_touches(conn, batch_id, placed, new)
-                if rows.sessions is not None:
-                    numbers = {
-                        ordinal: directory.sessions[uid]
-                        for ordinal, uid in enumerate(rows.sessions)
-                        if uid is not None and ordinal not in written.fates
-                    }
-                    await _add_session_touches(conn, placed, numbers)
-                await conn.execute(QUERIES["announce_batch"], (batch_id,))
-            await _add_accounts(conn, directory, tallies, batch_id, now, accounted=accounted)
+            counts = [tally.counts() for tally in tallies if tally.intake.topic is not None]
+            await bookkeeping.add_accounts(conn, directory, counts, batch_id, now, accounted=accounted)
+            await conn.execute("COMMIT")
+    except BaseException:
+        await _roll_back(conn)
+        raise
     return Stored(
         [tally.receipt() for tally in tallies],
         batch_id if stored else None,
@@ -226,11 +222,14 @@ def _refuse(tally: _Tally, item: int, remark: Remark) -> None:
 async def _write_rows(
     conn: AsyncConnection, directory: Directory, rows: Rows, unregistered: set[str]
 ) -> tuple[hypertable.Written, int, Placed]:
+    """Begins the transaction."""
     if not len(rows):
+        await conn.execute("BEGIN")
         return hypertable.Written({}, staged=False), 0, NOWHERE
     numbers = directory.devices
     device_ids: Integers = np.fromiter((numbers[uid] for uid in rows.devices), np.int64, len(rows))
     async with conn.pipeline():
+        await conn.execute("BEGIN")
         numbered = await conn.execute(QUERIES["next_batch"])
         identities = await identity.decide(conn, rows, device_ids)
         found = await numbered.fetchone()
@@ -247,93 +246,8 @@ async def _write_rows(
     return await hypertable.write(conn, placed), batch_id, placed
 
 
-async def _add_touches(conn: AsyncConnection, batch_id: int, placed: Placed, stored: Integers) -> None:
-    """stored: ordinals by the key of the table, so that the first and the last of a device are its span."""
-    device_ids, identities = placed.device_ids[stored], placed.identities[stored]
-    begins = np.flatnonzero(np.diff(device_ids, prepend=-1))
-    ends = np.append(begins[1:], len(stored)) - 1
-    await conn.execute(
-        QUERIES["add_touches"],
-        {
-            "batch_id": batch_id,
-            "devices": device_ids[begins].tolist(),
-            "first": list(map(moment, identities[begins].tolist())),
-            "last": list(map(moment, identities[ends].tolist())),
-            "stored": (ends - begins + 1).tolist(),
-        },
-    )
-
-
-async def _add_session_touches(conn: AsyncConnection, placed: Placed, numbers: Mapping[int, int]) -> None:
-    """numbers: of the sessions, by the ordinals of their stored rows."""
-    spans: dict[tuple[int, int], list[int]] = {}
-    for ordinal, number in numbers.items():
-        spans.setdefault((number, int(placed.device_ids[ordinal])), []).append(int(placed.identities[ordinal]))
-    if spans:
-        await conn.execute(
-            QUERIES["add_session_touches"],
-            {
-                "sessions": [number for number, _ in spans],
-                "devices": [device_id for _, device_id in spans],
-                "first": [moment(min(times)) for times in spans.values()],
-                "last": [moment(max(times)) for times in spans.values()],
-            },
-        )
-
-
-async def _add_accounts(
-    conn: AsyncConnection,
-    directory: Directory,
-    tallies: Sequence[_Tally],
-    batch_id: int,
-    now: datetime,
-    *,
-    accounted: bool,
-) -> None:
-    """Last in the transaction: the rows that writers share are locked for the shortest time."""
-    sums: dict[tuple[int, date], list[int]] = {}
-    for tally in tallies:
-        topic = tally.intake.topic
-        if topic is None:
-            continue
-        key = (directory.sources[topic.site, topic.source], tally.intake.received_at.date())
-        row = sums.setdefault(key, [0, 0, 0, 0, 0])
-        for position, count in enumerate((1, tally.intake.sent, tally.stored, tally.duplicate, len(tally.refused))):
-            row[position] += count
-    if not sums:
+async def _roll_back(conn: AsyncConnection) -> None:
+    if conn.closed:
         return
-    with_new = {key: row[2] for key, row in sums.items() if row[2]}
-    if with_new:
-        await conn.execute(
-            QUERIES["add_batch_sources"],
-            {
-                "batch_id": batch_id,
-                "sources": [source_id for source_id, _ in with_new],
-                "days": [day for _, day in with_new],
-                "stored": list(with_new.values()),
-            },
-        )
-    await conn.execute(
-        QUERIES["see_devices"],
-        {
-            "devices": [directory.devices[uid] for uid in set().union(*(tally.intake.devices for tally in tallies))],
-            "now": now,
-        },
-    )
-    sources = [source_id for source_id, _ in sums]
-    await conn.execute(QUERIES["see_sources"], {"sources": sources, "now": now})
-    if not accounted:
-        return
-    messages, sent, stored, duplicate, refused = zip(*sums.values(), strict=True)
-    await conn.execute(
-        QUERIES["add_accounts"],
-        {
-            "sources": sources,
-            "days": [day for _, day in sums],
-            "messages": list(messages),
-            "sent": list(sent),
-            "stored": list(stored),
-            "duplicate": list(duplicate),
-            "refused": list(refused),
-        },
-    )
+    with contextlib.suppress(Error):  # the first error is the one to tell
+        await conn.rollback()

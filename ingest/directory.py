@@ -7,7 +7,7 @@ Forget everything when the connection was lost: behind a restored database the n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from psycopg import AsyncConnection
@@ -18,6 +18,9 @@ MOST_NAMES: Final = 200_000
 """Sessions come and go: beyond this everything is forgotten and asked anew."""
 
 
+_SEEN_EVERY: Final = timedelta(seconds=30)
+
+
 class Directory:
     """One a connection: a name that another writer forgot in the middle of a batch would be missed."""
 
@@ -26,6 +29,7 @@ class Directory:
         self.devices: dict[str, int] = {}
         self.sessions: dict[str, int] = {}
         self._registered: set[str] = set()
+        self._seen: dict[str, datetime] = {}
 
     def forget(self) -> None:
         """After a lost connection."""
@@ -33,6 +37,14 @@ class Directory:
         self.devices.clear()
         self.sessions.clear()
         self._registered.clear()
+        self._seen.clear()
+
+    def unseen(self, devices: Iterable[str], now: datetime) -> list[int]:
+        """Those that were not said to be seen in the last half minute: to be said at most so often, not each batch."""
+        since = now - _SEEN_EVERY
+        new = [uid for uid in devices if self._seen.get(uid, since) <= since]
+        self._seen.update(dict.fromkeys(new, now))
+        return [self.devices[uid] for uid in new]
 
     async def learn(
         self,

@@ -22,6 +22,10 @@ _INTO_TABLE: Final = sql.SQL("COPY telemetry.observation ({}) FROM STDIN (FORMAT
 _INTO_STAGE: Final = sql.SQL("COPY observation_stage ({}) FROM STDIN (FORMAT binary)").format(_COLUMN_LIST)
 
 
+SAVEPOINT: Final = "rows"
+"""What the optimistic way falls back to; set together with what else goes before the rows, to save a round trip."""
+
+
 class Fate(enum.IntEnum):
     """What became of one row."""
 
@@ -38,7 +42,7 @@ class Written(NamedTuple):
 
 
 async def write(conn: AsyncConnection, placed: Placed) -> Written:
-    """Store these rows inside the caller's transaction. The first delivery wins, within the batch too.
+    """Store these rows in the caller's transaction, after its savepoint. The first delivery wins, in the batch too.
 
     Errors: `psycopg.Error`.
     """
@@ -47,9 +51,9 @@ async def write(conn: AsyncConnection, placed: Placed) -> Written:
     order = placed.order.tolist()
     packed = [placed.packed[ordinal] for ordinal in order]
     try:
-        async with conn.transaction():
-            await _copy(conn, _INTO_TABLE, packed)
+        await _copy(conn, _INTO_TABLE, packed)
     except errors.UniqueViolation:
+        await conn.execute(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
         fates = await _merge(conn, packed, placed.repeated())
         return Written({order[position]: fate for position, fate in fates.items()}, staged=True)
     return Written({}, staged=False)

@@ -20,32 +20,36 @@ from numpy.typing import NDArray
 from psycopg import AsyncConnection
 
 from ingest.columns import NO_STAMP, Rows
+from ingest.hypertable import SAVEPOINT
 from ingest.named_sql import QUERIES
 from ingest.packing import Integers
 from ingest.rows import DAY, microseconds
 
 _LOCK: Final = 0x5F1D
+_SAVEPOINT: Final = f"SAVEPOINT {SAVEPOINT}"
 _BUCKETS: Final = 64
 """Locks are by device_id modulo this, so that a batch of thousands of devices does not fill the server's lock table."""
 
 
 async def decide(conn: AsyncConnection, rows: Rows, device_ids: Integers) -> Integers:
-    """The identity time of each row (microseconds), inside the batch's transaction. `device_ids` belong to the rows."""
+    """The identity time of each row (microseconds), inside the batch's transaction and a pipeline, up to its savepoint.
+    `device_ids` belong to the rows."""
     stamped = rows.stamps != NO_STAMP
     if not stamped.any():
+        await conn.execute(_SAVEPOINT)
         return rows.measured
     identities = np.where(stamped, rows.stamps, rows.measured)
     odd = np.abs(identities - rows.measured) > DAY
-    devices = np.unique(device_ids[stamped])
+    devices = sorted(set(device_ids[stamped].tolist()))
     odd_devices = set(device_ids[odd].tolist())
     odd_buckets = {device_id % _BUCKETS for device_id in odd_devices}
-    buckets = np.unique(devices % _BUCKETS).tolist()
-    async with conn.pipeline():
-        await conn.execute(
-            QUERIES["lock_clocks"],
-            {"lock": _LOCK, "buckets": buckets, "odd": [bucket in odd_buckets for bucket in buckets]},
-        )
-        cursor = await conn.execute(QUERIES["odd_devices"], (devices.tolist(),))
+    buckets = sorted({device_id % _BUCKETS for device_id in devices})
+    await conn.execute(
+        QUERIES["lock_clocks"],
+        {"lock": _LOCK, "buckets": buckets, "odd": [bucket in odd_buckets for bucket in buckets]},
+    )
+    cursor = await conn.execute(QUERIES["odd_devices"], (devices,))
+    await conn.execute(_SAVEPOINT)
     known_odd = {device_id for (device_id,) in await cursor.fetchall()}
     if not known_odd and not odd_devices:
         return identities
@@ -54,6 +58,7 @@ async def decide(conn: AsyncConnection, rows: Rows, device_ids: Integers) -> Int
     suspects = np.flatnonzero(watched).tolist()
     if suspects:
         await _consult_ledger(conn, rows, device_ids, suspects, identities=identities, odd=odd)
+        await conn.execute(_SAVEPOINT)  # once more: behind what the ledger was told
     return identities
 
 

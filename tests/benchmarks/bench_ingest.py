@@ -40,7 +40,7 @@ from simulators.embedded.database import create_database
 from simulators.embedded.database import database as database_server
 
 NAME = "ingest"
-SITE, SOURCE = "bench", "gw-bench"
+SITE, SOURCES = "bench", ("gw-1", "gw-2", "gw-3", "gw-4")
 PER_MESSAGE = 100
 PER_COMMIT = 5000
 VALUES = 4
@@ -109,36 +109,57 @@ def _environment(broker: Broker, url: str) -> dict[str, str]:
 
 
 def _publish(broker: Broker, payloads: Sequence[bytes]) -> float:
-    """At most `IN_FLIGHT` messages wait for their receipt, as a gateway's outbox does it."""
-    credentials = broker.credentials(SOURCE)
-    client = Client(CallbackAPIVersion.VERSION2, client_id="bench", protocol=MQTTProtocolVersion.MQTTv5)
-    client.username_pw_set(credentials.username, credentials.password)
-    ready, room = threading.Event(), threading.Semaphore(IN_FLIGHT)
-    stored = 0
-
-    def on_message(_client: Client, _userdata: object, received: MQTTMessage) -> None:
-        nonlocal stored
-        stored += decode_receipt(received.payload).stored
-        room.release()
-
-    client.on_connect = lambda c, *_: c.subscribe(str(Topic(SITE, SOURCE, Leaf.RECEIPTS)), qos=1)
-    client.on_subscribe = lambda *_: ready.set()
-    client.on_message = on_message
-    client.connect(credentials.host, credentials.port)
-    client.loop_start()
-    assert ready.wait(30)
-    topic = str(Topic(SITE, SOURCE, Leaf.OBSERVATIONS))
+    """Seconds from the first message to the last receipt, from several sources at once."""
+    sources = [_Source(broker, name) for name in SOURCES]
+    share = [list(payloads[number :: len(sources)]) for number in range(len(sources))]
+    threads = [threading.Thread(target=source.send, args=(part,)) for source, part in zip(sources, share, strict=True)]
     began = time.perf_counter()
-    for payload in payloads:
-        assert room.acquire(timeout=60), "no receipt came"
-        client.publish(topic, payload, qos=1)
-    for _ in range(IN_FLIGHT):
-        assert room.acquire(timeout=60), "no receipt came"
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     seconds = time.perf_counter() - began
-    client.disconnect()
-    client.loop_stop()
+    stored = sum(source.close() for source in sources)
     assert stored == len(payloads) * PER_MESSAGE, f"{stored} stored"
     return seconds
+
+
+class _Source:
+    """At most `IN_FLIGHT` messages wait for their receipt, as a gateway's outbox does it."""
+
+    def __init__(self, broker: Broker, name: str) -> None:
+        credentials = broker.credentials(name)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.username_pw_set(credentials.username, credentials.password)
+        self._name = name
+        self._stored = 0
+        self._room = threading.Semaphore(IN_FLIGHT)
+        ready = threading.Event()
+        self._client.on_connect = lambda c, *_: c.subscribe(str(Topic(SITE, name, Leaf.RECEIPTS)), qos=1)
+        self._client.on_subscribe = lambda *_: ready.set()
+        self._client.on_message = self._on_message
+        self._client.connect(credentials.host, credentials.port)
+        self._client.loop_start()
+        assert ready.wait(30)
+
+    def _on_message(self, _client: Client, _userdata: object, received: MQTTMessage) -> None:
+        self._stored += decode_receipt(received.payload).stored
+        self._room.release()
+
+    def send(self, payloads: Sequence[bytes]) -> None:
+        """All of them, until the last receipt."""
+        topic = str(Topic(SITE, self._name, Leaf.OBSERVATIONS))
+        for payload in payloads:
+            assert self._room.acquire(timeout=60), "no receipt came"
+            self._client.publish(topic, payload, qos=1)
+        for _ in range(IN_FLIGHT):
+            assert self._room.acquire(timeout=60), "no receipt came"
+
+    def close(self) -> int:
+        """What its receipts said was stored."""
+        self._client.disconnect()
+        self._client.loop_stop()
+        return self._stored
 
 
 def copy_rows(url: str, table: str, columns: str, streams: Sequence[bytes]) -> float:
@@ -186,7 +207,7 @@ def run(messages: int = 2000, settings: dict[str, str] | None = None) -> dict[st
         encode(Message(message_id=f"b-{n}", sent_at=now, observations=made[n * PER_MESSAGE : (n + 1) * PER_MESSAGE]))
         for n in range(messages)
     ]
-    topic = str(Topic(SITE, SOURCE, Leaf.OBSERVATIONS))
+    topic = str(Topic(SITE, SOURCES[0], Leaf.OBSERVATIONS))
     rows = columns.joined([intake.take(topic, payload, now, intake.Limits()).rows for payload in payloads])
     narrow, compound = narrow_streams(rows, [one.values for one in made]), compound_streams(rows)
     count, values = len(made), len(made) * VALUES
@@ -200,6 +221,11 @@ def run(messages: int = 2000, settings: dict[str, str] | None = None) -> dict[st
                 " value float8 NOT NULL, device_id int NOT NULL, code int NOT NULL, record_no int NOT NULL,"
                 " subject_id int NOT NULL, unit smallint NOT NULL, flags smallint NOT NULL)"
             )
+            conn.execute(
+                "INSERT INTO telemetry.device (device_uid, registered_at, first_seen_at, last_seen_at)"
+                " SELECT uid, now(), now(), now() FROM unnest(%s::text[]) AS n(uid)",
+                (sorted({one.device for one in made}),),
+            )
         narrow_columns = "identity_at, measured_at, value, device_id, code, record_no, subject_id, unit, flags"
         bare.append(copy_rows(url, "narrow", narrow_columns, narrow))
         seconds, busy = end_to_end(url, payloads, settings or {})
@@ -211,7 +237,8 @@ def run(messages: int = 2000, settings: dict[str, str] | None = None) -> dict[st
     limit = values / min(bare)
     return {
         "benchmark": NAME,
-        "shape": f"{messages} messages of {PER_MESSAGE} observations of {VALUES} values, QoS 1, {IN_FLIGHT} in flight",
+        "shape": f"{messages} messages of {PER_MESSAGE} observations of {VALUES} values, QoS 1, "
+        f"{len(SOURCES)} sources with {IN_FLIGHT} in flight each",
         "server": kind,
         "observations": count,
         "seconds": round(seconds, 3),
