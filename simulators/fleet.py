@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from typing import Final, Self
 
 import aiomqtt
 import msgspec
+from paho.mqtt.reasoncodes import ReasonCode
 
 from devices import nomenclature
 from devices.errors import MalformedMessage
@@ -54,18 +56,23 @@ class _Parcel:
 
 
 class Kiosk:
-    """One MQTT source. resend_after_s: how long a message waits for its receipt; most: observations a message."""
+    """One MQTT source. resend_after_s: how long a message waits for its receipt; most: observations a message.
+
+    elsewhere: the same account at other nodes of a cluster; a connection that breaks is followed by one to the next.
+    """
 
     def __init__(
         self,
         credentials: Credentials,
         *,
         site: str,
+        elsewhere: Sequence[Credentials] = (),
         most: int = 100,
         resend_after_s: float = 8.0,
         on_receipt: Callable[[Receipt, float], None] | None = None,
     ) -> None:
         self._credentials = credentials
+        self._doors = itertools.cycle([credentials, *elsewhere])
         self._topic = Topic(site, credentials.username, Leaf.OBSERVATIONS)
         self._receipts = Topic(site, credentials.username, Leaf.RECEIPTS)
         self._most = most
@@ -149,7 +156,7 @@ class Kiosk:
                 pause_s = min(2.0, pause_s * 2)
 
     async def _connected(self) -> None:
-        host, port, user, password = self._credentials
+        host, port, user, password = next(self._doors)
         client = aiomqtt.Client(
             hostname=host,
             port=port,
@@ -160,7 +167,9 @@ class Kiosk:
         )
         async with client:
             self.tally.connections += 1
-            await client.subscribe(str(self._receipts), qos=1)
+            granted = await client.subscribe(str(self._receipts), qos=1)
+            if any(isinstance(code, ReasonCode) and code.is_failure for code in granted):
+                raise aiomqtt.MqttError("the broker refuses the receipts topic")
             self.push_again()
             tasks = [asyncio.create_task(work) for work in (self._listen(client), self._send(client))]
             closing = asyncio.create_task(self._closing.wait())
