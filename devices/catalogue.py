@@ -10,19 +10,22 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from devices.clock import Moment
-from devices.errors import UnknownCharacteristic
+from devices.errors import DeviceError, UnknownCharacteristic
 from devices.gatt import (
     battery,
     blood_pressure,
     blood_pressure_enhanced,
+    blood_pressure_record,
     body_composition,
     cgm,
     cgm_operations,
     current_time,
     device_information,
+    elapsed_time,
     generic_health_sensor,
     glucose,
     glucose_record,
+    health_observing,
     heart_rate,
     pulse_oximeter,
     record_access,
@@ -31,11 +34,14 @@ from devices.gatt import (
     weight_scale,
 )
 from devices.gatt.characteristic import Characteristic
+from devices.gatt.health_observation import HealthObservation
 from devices.gatt.record import DeviceFacts
 from devices.observation import Observation
 from devices.octets import Layout
 from devices.products.declaration import Product
 from devices.products.known import recognise
+from devices.products.omron_record import OmronRecord
+from devices.products.omron_record import observe as observe_slot
 from devices.products.xiaomi_scale import AdvertisedComposition, AdvertisedWeight
 from devices.products.xiaomi_scale import observe as observe_advertised
 
@@ -46,6 +52,7 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     blood_pressure.IntermediateCuffPressure,
     blood_pressure_enhanced.EnhancedBloodPressureMeasurement,
     blood_pressure_enhanced.EnhancedIntermediateCuffPressure,
+    blood_pressure_record.BloodPressureRecord,
     body_composition.BodyCompositionFeature,
     body_composition.BodyCompositionMeasurement,
     cgm.CgmFeature,
@@ -65,8 +72,12 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     device_information.SerialNumber,
     device_information.SoftwareRevision,
     device_information.SystemId,
+    elapsed_time.ElapsedTimeValue,
+    generic_health_sensor.HealthSensorControlPoint,
     generic_health_sensor.HealthSensorFeatures,
     generic_health_sensor.LiveHealthObservations,
+    generic_health_sensor.ObservationScheduleChanged,
+    generic_health_sensor.StoredHealthObservations,
     glucose.GlucoseFeature,
     glucose.GlucoseMeasurement,
     glucose.GlucoseMeasurementContext,
@@ -91,6 +102,7 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     weight_scale.WeightScaleFeature,
     AdvertisedComposition,
     AdvertisedWeight,
+    OmronRecord,
 )
 BY_UUID: Final[dict[str, type[Characteristic]]] = {known.uuid: known for known in CHARACTERISTICS}
 
@@ -105,18 +117,55 @@ _OBSERVE: Final[dict[type[Characteristic], Callable[[Any, DeviceFacts, Moment], 
     weight_scale.WeightMeasurement: weight_scale.observe,
 }
 
-_UUID: Final = re.compile(r"(?:0x)?((?:adv:)?[0-9a-f]{4})|0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb", re.IGNORECASE)
+_HealthSegment = generic_health_sensor.LiveHealthObservations | generic_health_sensor.StoredHealthObservations
+
+
+def _body_of(value: _HealthSegment) -> HealthObservation | DeviceError | None:
+    try:
+        return value.observation
+    except DeviceError as error:
+        return error
+
+
+def _observe_health(value: _HealthSegment, source: DeviceFacts, moment: Moment) -> tuple[Observation, ...]:
+    body = _body_of(value)
+    return health_observing.observe(body, source, moment) if isinstance(body, HealthObservation) else ()
+
+
+def _why_no_health(value: _HealthSegment) -> DeviceError | None:
+    body = _body_of(value)
+    return health_observing.why_none(body) if isinstance(body, HealthObservation) else body
+
+
+_OBSERVE_SEVERAL: Final[dict[type[Characteristic], Callable[[Any, DeviceFacts, Moment], tuple[Observation, ...]]]] = {
+    AdvertisedComposition: observe_advertised,
+    AdvertisedWeight: observe_advertised,
+    OmronRecord: observe_slot,
+    blood_pressure_record.BloodPressureRecord: blood_pressure_record.observe,
+    generic_health_sensor.LiveHealthObservations: _observe_health,
+    generic_health_sensor.StoredHealthObservations: _observe_health,
+}
+_WHY_ODD: Final[dict[type[Characteristic], Callable[[Any], DeviceError | None]]] = {
+    blood_pressure_record.BloodPressureRecord: blood_pressure_record.why_none,
+    generic_health_sensor.LiveHealthObservations: _why_no_health,
+    generic_health_sensor.StoredHealthObservations: _why_no_health,
+}
+
+_UUID: Final = re.compile(
+    r"(?:0x)?([0-9a-f]{4})|0000([0-9a-f]{4})-0000-1000-8000-00805f9b34fb|([a-z]{3,16}:[0-9a-z]{4,16})", re.IGNORECASE
+)
 
 
 def short_uuid(uuid: str) -> str:
-    """`2A35` for `2a35`, `0x2A35` and the 128-bit form; `ADV:181D` is the service data of an advertisement.
+    """`2A35` for `2a35`, `0x2A35` and the 128-bit form; `ADV:181D` is the service data of an advertisement, and other
+    names with a colon are records of a vendor's own (`OMRON:EEPROM14LE`).
 
-    UnknownCharacteristic: not a UUID of the Bluetooth base.
+    UnknownCharacteristic: neither such a name nor a UUID of the Bluetooth base.
     """
     found = _UUID.fullmatch(uuid)
     if found is None:
         raise UnknownCharacteristic(f"{uuid[:64]!r} is no 16-bit UUID")
-    return (found[1] or found[2]).upper()
+    return (found[1] or found[2] or found[3]).upper()
 
 
 def layout_of(uuid: str, data: bytes, product: Product | None = None) -> Layout | None:
@@ -158,6 +207,15 @@ def observe(  # noqa: PLR0917  keyword-only arguments make the call of every rea
         return (glucose_record.observe(value, source, moment, context, foreign_meals=meals),)
     if isinstance(value, cgm.CgmMeasurement):
         return cgm.observe(value, source, moment, start)
-    if isinstance(value, (AdvertisedComposition, AdvertisedWeight)):
-        return observe_advertised(value, source, moment)
-    return ()
+    several = _OBSERVE_SEVERAL.get(type(value))
+    return () if several is None else several(value, source, moment)
+
+
+def why_odd(value: Characteristic) -> DeviceError | None:
+    """Why a value that holds a measurement gives no observation, or fewer than it holds; for the operator.
+
+    None: it gives all of them, or is no measurement, or a segment of several, which are put together first
+    (`devices.gatt.segmentation.Joining`).
+    """
+    why = _WHY_ODD.get(type(value))
+    return None if why is None else why(value)

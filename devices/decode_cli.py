@@ -5,6 +5,7 @@ In:  {"uuid": "2A35", "hex": "1e8a00…", "product": "beurer-bm85", "id": "anyth
      APDU in which the agent reported its own (optional: without it the observations have no meaning)
 Out: {"id": …, "ok": true, "observations": [{"code", "ref", "value", "unit", "absent", …}], "fields": {…}}
 or   {"id": …, "ok": false, "error": "Truncated", "detail": "…", "field": "time_stamp"}
+A frame that was read, but of which something is no observation here, says why under "odd", as an error does.
 An APDU with sample arrays has them under "waveforms": samples as sent, the scale, and the values.
 
 One line out for each line in that is not blank, in the same order; a line that cannot be read is answered, never
@@ -23,7 +24,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from devices import octets
-from devices.catalogue import decode, layout_of, observe, short_uuid
+from devices.catalogue import decode, layout_of, observe, short_uuid, why_odd
 from devices.clock import DateTime, Moment
 from devices.errors import BadValue, DeviceError, MalformedMessage, Truncated
 from devices.gatt.characteristic import Characteristic
@@ -192,11 +193,17 @@ def answer(line: bytes, received_at: datetime) -> dict[str, Any]:
         value = decode(asked.uuid, data, product)
         fields = _fields(value, layout_of(short_uuid(asked.uuid), data, product))
         seen = observe(value, _SOURCE, Moment(received_at), product=product)
+        odd = why_odd(value)
     except DeviceError as error:
-        refused = {"ok": False, "error": type(error).__name__, "detail": str(error)}
-        return {**identity, **refused, **({"field": error.field} if error.field else {})}
+        return {**identity, "ok": False, **_refusal(error)}
     items = [item for observation in seen for item in _values(observation)]
-    return {**identity, "ok": True, "observations": items, "fields": fields}
+    answered = {**identity, "ok": True, "observations": items, "fields": fields}
+    return answered if odd is None else answered | {"odd": _refusal(odd)}
+
+
+def _refusal(error: DeviceError) -> dict[str, Any]:
+    refused = {"error": type(error).__name__, "detail": str(error)}
+    return {**refused, **({"field": error.field} if error.field else {})}
 
 
 def _answers(lines: Iterable[bytes], received_at: datetime) -> Iterator[dict[str, Any]]:

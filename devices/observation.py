@@ -17,8 +17,8 @@ from msgspec import Meta
 class Fact(enum.IntFlag):
     """Facts about one observation, stored as the bits of one bigint: append, never renumber.
 
-    Sources: 11073-20601 MeasurementStatus, Bluetooth BLS/GLS/PLXS status tables, HL7 PHD IG (time of measurement), FHIR R4
-    ObservationStatus (amended, entered-in-error).
+    Sources: 11073-20601 MeasurementStatus, Bluetooth BLS/GLS/PLXS status tables, HL7 PHD IG (time of measurement),
+    FHIR R4 ObservationStatus (amended, entered-in-error).
     """
 
     INVALID = 1 << 0

@@ -66,6 +66,8 @@ _ANSWERS: Final = frozenset(
     (OpCode.NUMBER_OF_STORED_RECORDS_RESPONSE, OpCode.RESPONSE_CODE, OpCode.COMBINED_REPORT_RESPONSE)
 )
 _BOUND_SIZE: Final[dict[int, int]] = {FilterType.SEQUENCE_NUMBER: 2, FilterType.USER_FACING_TIME: 7}
+_WIDE: Final = 4
+"""Octets of a record number of the Generic Health Sensor service; all others have two."""
 
 
 class RecordAccess(Characteristic, frozen=True, kw_only=True):
@@ -132,6 +134,8 @@ class RecordAccess(Characteristic, frozen=True, kw_only=True):
             return ()
         count = 2 if self.operator == Operator.WITHIN_RANGE else 1
         size = _BOUND_SIZE.get(kind)
+        if kind == FilterType.SEQUENCE_NUMBER and len(self.operand) == 1 + _WIDE * count:
+            size = _WIDE
         if size is None:
             raise BadValue(f"filter type {kind}", field="operand")
         if len(self.operand) < 1 + size * count:
@@ -142,23 +146,28 @@ class RecordAccess(Characteristic, frozen=True, kw_only=True):
         return tuple(DateTime.decode(part) for part in parts)
 
 
-def _bound(bound: int | DateTime) -> bytes:
+def _bound(bound: int | DateTime, width: int = 2) -> bytes:
     if isinstance(bound, DateTime):
         return bound.encode()
-    if not 0 <= bound <= 0xFFFF:
-        raise BadValue(f"{bound} does not fit 16 bits", field="operand")
-    return bound.to_bytes(2, "little")
+    if not 0 <= bound < 1 << 8 * width:
+        raise BadValue(f"{bound} does not fit {8 * width} bits", field="operand")
+    return bound.to_bytes(width, "little")
 
 
-def request(op_code: OpCode, operator: Operator = Operator.ALL, *bounds: int | DateTime) -> RecordAccess:
-    """A request; `bounds` are sequence numbers or user-facing times: one to compare with, two for a range."""
+def request(
+    op_code: OpCode, operator: Operator = Operator.ALL, *bounds: int | DateTime, width: int = 2
+) -> RecordAccess:
+    """A request; `bounds` are sequence numbers or user-facing times: one to compare with, two for a range.
+
+    width: octets of a number; 4 in the Generic Health Sensor service.  BadValue: too few bounds, or one does not fit.
+    """
     wanted = {Operator.LESS_OR_EQUAL: 1, Operator.GREATER_OR_EQUAL: 1, Operator.WITHIN_RANGE: 2}.get(operator, 0)
     if len(bounds) != wanted:
         raise BadValue(f"{operator.name} takes {wanted} bounds, not {len(bounds)}", field="operand")
     operand = b""
     if bounds:
         kind = FilterType.USER_FACING_TIME if isinstance(bounds[0], DateTime) else FilterType.SEQUENCE_NUMBER
-        operand = bytes([kind]) + b"".join(map(_bound, bounds))
+        operand = bytes([kind]) + b"".join(_bound(one, width) for one in bounds)
     return RecordAccess(op_code=op_code, operator=operator, operand=operand)
 
 

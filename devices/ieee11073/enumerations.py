@@ -22,7 +22,7 @@ GLUCOSE_STATUS: Final = (_PHD_DM, 29144)
 OXIMETER_STATUS: Final = (_SCADA, 19532)
 CONTROL_SOLUTION: Final = 29252
 
-_MEALS: Final = {
+MEALS: Final = {
     29260: Meal.PREPRANDIAL,
     29264: Meal.POSTPRANDIAL,
     29268: Meal.FASTING,
@@ -31,7 +31,7 @@ _MEALS: Final = {
     29261: Meal.BEDTIME,
     29300: Meal.BEDTIME,
 }
-_SITES: Final = {
+SITES: Final = {
     29240: Site.FINGER,
     29241: Site.SUBCUTANEOUS,
     29244: Site.ALTERNATE_SITE,
@@ -105,10 +105,10 @@ def circumstances(enumerations: Iterable[Measured]) -> Circumstances:
             continue
         kind = tuple(measured.metric.type)
         if kind == MEAL:
-            found = found._replace(meal=_MEALS.get(value, found.meal))
+            found = found._replace(meal=MEALS.get(value, found.meal))
         elif kind == LOCATION:
             found = found._replace(
-                site=_SITES.get(value, found.site), control=found.control or value == CONTROL_SOLUTION
+                site=SITES.get(value, found.site), control=found.control or value == CONTROL_SOLUTION
             )
         elif kind == GLUCOSE_STATUS:
             found = found._replace(facts=found.facts | facts_of(value, _GLUCOSE))

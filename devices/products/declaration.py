@@ -27,7 +27,8 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     manufacturer, models: Device Information strings (0x2A29, 0x2A24), compared without case; a model matches by its
     beginning, because makers append regions and colours.  layouts: the altered layout by characteristic.
     foreign_meals: meal codes (0x2A34) that mark records which are not glucose.  advertised: services whose data in the
-    advertisement is a measurement (`ADV:` and the number, for `devices.catalogue.decode`).
+    advertisement is a measurement (`ADV:` and the number, for `devices.catalogue.decode`).  memory: records of its
+    memory that can be decoded, by the vendor's name and the record's.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     signatures: tuple[Signature, ...] = ()
     foreign_meals: frozenset[int] = frozenset()
     advertised: tuple[str, ...] = ()
+    memory: tuple[str, ...] = ()
 
     def layout_for(self, uuid: str, data: bytes) -> Layout | None:
         """The altered layout for this frame. None: the standard's.

@@ -7,9 +7,10 @@ from typing import Final
 from devices.products.beurer_bm85 import BEURER_BM85
 from devices.products.caresens import CARESENS
 from devices.products.declaration import Product
+from devices.products.omron_record import OMRON_CUFF
 from devices.products.xiaomi_scale import XIAOMI_SCALE
 
-PRODUCTS: Final[tuple[Product, ...]] = (BEURER_BM85, CARESENS, XIAOMI_SCALE)
+PRODUCTS: Final[tuple[Product, ...]] = (BEURER_BM85, CARESENS, OMRON_CUFF, XIAOMI_SCALE)
 BY_NAME: Final = {product.name: product for product in PRODUCTS}
 _BY_SIGNATURE: Final[dict[tuple[str, int, int], Product]] = {
     signature: product for product in PRODUCTS for signature in product.signatures

@@ -1,4 +1,4 @@
-"""Control point of CGM sensors, enhanced cuff readings, advertised scales, and the generic health sensor."""
+"""Control point of CGM sensors, enhanced cuff readings and their records, advertised scales."""
 
 from __future__ import annotations
 
@@ -19,14 +19,6 @@ from devices.gatt.cgm_operations import (
     command,
     set_interval,
     set_level,
-)
-from devices.gatt.generic_health_sensor import (
-    ElapsedTime,
-    HealthSensorFeatures,
-    LiveHealthObservations,
-    Numeric,
-    assembled,
-    observation_in,
 )
 from devices.gatt.record import DeviceFacts
 from devices.medfloat import Medfloat
@@ -171,46 +163,3 @@ def test_a_thing_on_a_scale_is_no_bodys_weight() -> None:
 def test_the_scale_says_where_to_listen() -> None:
     assert find("Xiaomi", "MIBFS") is XIAOMI_SCALE
     assert XIAOMI_SCALE.advertised == ("181D", "181B")
-
-
-# -- generic health sensor: no public frames; these are built by the published field order
-
-BODY = bytes.fromhex("01 1700 0b00 944b0200 22 70a482290000 01 20 0200 a017 6801 00ff".replace(" ", ""))
-
-
-def test_a_numeric_observation_is_taken_apart() -> None:
-    found = observation_in(BODY)
-    assert (found.type, found.time, found.status) == (150420, ElapsedTime(0x22, 0x2982A470, 1, 32), 2)
-    assert found.numeric == Numeric(0x17A0, Medfloat(360, -1))
-
-
-def test_segments_are_put_together_in_their_order() -> None:
-    parts = [decode("2B8B", octets) for octets in (b"\x01ab", b"\x04cd", b"\x0aef")]
-    assert all(isinstance(part, LiveHealthObservations) for part in parts)
-    assert assembled(parts) == b"abcdef"  # type: ignore[arg-type]
-    with pytest.raises(BadValue):
-        assembled([parts[0], parts[2]])  # type: ignore[list-item]
-    with pytest.raises(BadValue):
-        assembled(parts[:2])  # type: ignore[arg-type]
-
-
-def test_a_body_shorter_than_it_says_is_refused() -> None:
-    with pytest.raises(BadValue) as caught:
-        observation_in(bytes.fromhex("0118000b00"))
-    assert caught.value.field == "length"
-
-
-def test_a_list_that_ends_too_soon_names_itself() -> None:
-    with pytest.raises(Truncated) as caught:
-        observation_in(bytes.fromhex("01 0300 4000 02".replace(" ", "")))
-    assert caught.value.field == "supplemental"
-
-
-def test_features_name_what_the_sensor_measures() -> None:
-    found = decode("2BF3", bytes.fromhex("01 01 944b0200 01 0810 01".replace(" ", "")))
-    assert isinstance(found, HealthSensorFeatures)
-    assert (found.observation_types, found.specializations) == ((150420,), ((4104, 1),))
-
-
-def test_a_live_observation_is_shown_and_not_yet_a_reading() -> None:
-    assert observe(decode("2B8B", b"\x03" + BODY), SOURCE, Moment(HEARD)) == ()

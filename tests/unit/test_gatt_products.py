@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime
 
-from devices.catalogue import decode
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.catalogue import decode, observe
+from devices.clock import DateTime, Moment
+from devices.errors import BadValue
 from devices.gatt.blood_pressure import BloodPressureMeasurement
+from devices.gatt.record import DeviceFacts
 from devices.products.beurer_bm85 import BEURER_BM85
 from devices.products.known import PRODUCTS, find, recognise
+from devices.products.omron_record import OMRON_CUFF, OmronRecord
 
 ODD = bytes.fromhex("56770046000000ea07080b1439000057010040")
 
@@ -54,3 +63,57 @@ def test_a_product_is_found_by_what_it_says_of_itself(manufacturer: str, model: 
 @pytest.mark.parametrize(("manufacturer", "model"), [("Beurer", "BM54"), ("Omron", "BM85"), ("", "")])
 def test_another_product_is_not(manufacturer: str, model: str) -> None:
     assert find(manufacturer, model) is None
+
+
+# -- records of a cuff's own memory
+
+SLOT = "6457431a7316161c000046001900"
+SOURCE = DeviceFacts("vendor:omron-1")
+HEARD = Moment(datetime(2026, 5, 20, tzinfo=UTC))
+
+
+def slot(**changes: object) -> OmronRecord:
+    found = OmronRecord.decode(bytes.fromhex(SLOT))
+    return msgspec.structs.replace(found, **changes)
+
+
+def test_a_slot_of_a_cuffs_memory_is_a_reading_from_storage() -> None:
+    found = decode("OMRON:EEPROM14LE", bytes.fromhex(SLOT))
+    (seen,) = observe(found, SOURCE, HEARD)
+    assert (seen.values, seen.unit) == ((125.0, 87.0, None, 67.0), "mm[Hg]")
+    assert seen.device_at == datetime(2026, 5, 19, 19, 48, 22)
+    assert seen.facts == ("from-storage",)
+    assert found.encode().hex() == SLOT
+    assert OMRON_CUFF.memory == (found.uuid,)
+
+
+@pytest.mark.parametrize("octets", [b"\xff" * 14, bytes(14)])
+def test_an_empty_slot_is_no_reading(octets: bytes) -> None:
+    assert observe(decode("omron:eeprom14le", octets), SOURCE, HEARD) == ()
+
+
+def test_what_the_cuff_felt_is_a_fact() -> None:
+    (seen,) = observe(slot(irregular_pulse=True, body_movement=True), SOURCE, HEARD)
+    assert seen.facts == ("from-storage", "body-movement", "irregular-pulse")
+
+
+def test_seconds_that_no_minute_has_are_its_last_and_come_back_as_they_were() -> None:
+    odd = slot(time_stamp=DateTime(2026, 5, 19, 19, 48, 63))
+    assert observe(odd, SOURCE, HEARD)[0].device_at == datetime(2026, 5, 19, 19, 48, 59)
+    assert OmronRecord.decode(odd.encode()) == odd
+
+
+def test_a_slot_of_an_impossible_date_is_a_fault_of_its_clock() -> None:
+    (seen,) = observe(slot(time_stamp=DateTime(2026, 2, 30)), SOURCE, HEARD)
+    assert "time-fault" in seen.facts
+
+
+@given(st.binary(min_size=14, max_size=16))
+def test_any_slot_comes_back(octets: bytes) -> None:
+    assert OmronRecord.decode(octets).encode() == octets
+
+
+@pytest.mark.parametrize("changes", [{"systolic": 24}, {"pulse_rate": 256}, {"cuff": 4}, {"rest": b""}])
+def test_what_no_slot_holds_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(BadValue):
+        slot(**changes).encode()
