@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import psycopg
@@ -14,7 +14,7 @@ import structlog
 from psycopg import AsyncConnection
 
 from devices.message import Leaf
-from ingest import database, intake, status, steady, technical, timescale
+from ingest import columnstore, database, intake, status, steady, technical, timescale, upkeep
 from ingest.batch import Work, Writer, place_of
 from ingest.broker import Broker, Delivery
 from ingest.consumer import Address, Consumer, Session
@@ -27,7 +27,6 @@ DRAIN_SECONDS: Final = 20.0
 """After that what is not committed stays with the broker."""
 
 _STATUS: Final = f"/{Leaf.STATUS.value}"
-_ONE_DAY: Final = 86_400.0
 _GC_THRESHOLD: Final = 100_000
 
 log = structlog.get_logger(__name__)
@@ -47,6 +46,9 @@ async def run(settings: Settings, stop: asyncio.Event, *, clock: Callable[[], da
     try:
         await database.require_migrated(first)
         log.info("database ready", edition=(await timescale.edition(first)).value)
+        if settings.columnstore_days is not None:
+            # before the writers connect: what it sets for the database holds for sessions that begin afterwards
+            log.info("columnstore", ability=(await columnstore.enable(first)).value)
     finally:
         await first.close()
     async with _broker(settings, clock) as broker:
@@ -86,8 +88,7 @@ class _Service:
                 group.create_task(self._keep_statuses()),
                 group.create_task(self._watch()),
             ]
-            if self._settings.keep_days is not None:
-                others.append(group.create_task(self._retain(timedelta(days=self._settings.keep_days))))
+            others += [group.create_task(task) for task in upkeep.tasks(self._settings, self._clock)]
             await stop.wait()
             log.info("draining")
             for task in others:
@@ -140,19 +141,6 @@ class _Service:
         limit = technical.Limit(settings.quarantine_alert_count, settings.quarantine_alert_minutes)
         url = settings.database_url.get_secret_value()
         await technical.watch(url, limit, seconds=settings.quarantine_watch_seconds, clock=self._clock)
-
-    async def _retain(self, keep: timedelta) -> None:
-        connection = steady.SteadyConnection(self._settings.database_url.get_secret_value())
-
-        async def work(conn: AsyncConnection) -> timescale.Retained:
-            async with conn.transaction():
-                return await timescale.apply_retention(conn, keep=keep, now=self._clock())
-
-        with contextlib.suppress(asyncio.CancelledError):
-            while True:
-                log.info("retention applied", how=(await connection.run(work)).value, keep_days=keep.days)
-                await asyncio.sleep(_ONE_DAY)
-        await connection.close()
 
 
 def _broker(settings: Settings, clock: Callable[[], datetime]) -> Broker:

@@ -1,4 +1,4 @@
-"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, status, kinds."""
+"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, rollup, retain, columnstore, status …"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 
 from devices.nomenclature import KINDS
 from ingest import app as service
-from ingest import correct_cli, database, quarantine, reconcile, replay, technical
+from ingest import correct_cli, database, quarantine, reconcile, replay, technical, upkeep_cli
 from ingest.directory import Directory
 from ingest.errors import IngestError
 from ingest.intake import Limits
@@ -25,6 +25,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Readings fro
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused, with the reason.")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(correct_cli.app, name="correct")
+app.command("rollup")(upkeep_cli.rollup_command)
+app.command("retain")(upkeep_cli.retain_command)
+app.command("columnstore")(upkeep_cli.columnstore_command)
 
 
 @app.command()

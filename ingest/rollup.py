@@ -87,7 +87,7 @@ async def roll_up(conn: AsyncConnection, *, zone: str, now: datetime) -> Rolled:
         for name, which in (("mark_batches", "batches"), ("mark_changes", "changes"), ("drop_spans", "spans")):
             if due[which]:
                 await conn.execute(SQL[name], {which: due[which], "now": now})
-    return Rolled(Turn.ROLLED_UP, *(len(due[which]) for which in ("batches", "changes", "spans")), hours, frozen)
+    return Rolled(Turn.ROLLED_UP, len(due["batches"]), len(due["changes"]), len(due["spans"]), hours, frozen)
 
 
 async def mark_due(conn: AsyncConnection, device_id: int, *, first_at: datetime, last_at: datetime) -> None:

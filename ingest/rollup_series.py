@@ -72,13 +72,11 @@ async def series(
     async with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
         await cursor.execute(SQL[f"{grain.value}_series"], parameters)
         rows = await cursor.fetchall()
-    return [_bucket(*row) for row in rows]
+    return [Bucket(bucket_at, kind, slot, *_meaning(kind, slot), *numbers) for bucket_at, kind, slot, *numbers in rows]
 
 
-def _bucket(
-    bucket_at: datetime, kind: int, slot: int, number: int, low: float, high: float, total: float, mean: float
-) -> Bucket:
+def _meaning(kind: int, slot: int) -> tuple[int, str, str]:
+    """Code, reference and canonical unit, which is the same whatever unit was reported."""
     known = BY_CODE[kind]
     told = known.slots[slot]
-    unit = BY_UCUM[next(iter(known.units.values()))[slot]].canonical
-    return Bucket(bucket_at, kind, slot, told.code, told.ref, unit, number, low, high, total, mean)
+    return told.code, told.ref, BY_UCUM[next(iter(known.units.values()))[slot]].canonical

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from devices.nomenclature import KINDS
 from ingest.commit import UnknownDevices
 from ingest.intake import Limits
+from ingest.retention import Keep
 
 
 class Settings(BaseSettings):
@@ -63,8 +66,28 @@ class Settings(BaseSettings):
     unknown_devices: UnknownDevices = UnknownDevices.STORE
     future_seconds: PositiveFloat = 300.0
     ancient_days: PositiveInt = 1096
+    site_zone: str = "Asia/Shanghai"
+    """Where the hours and days of the roll-ups begin; another one makes them anew."""
+
+    rollup_seconds: PositiveFloat | None = 60.0
+    """How often roll-ups follow what came; None: this process leaves them to another."""
+
     keep_days: PositiveInt | None = None
-    """Retention, checked daily; None keeps everything."""
+    """Retention of observations, checked daily; None keeps everything, here and below."""
+
+    keep_concept_days: dict[str, PositiveInt] = {}
+    """Of observations of some concepts (`devices.nomenclature`), in place of `keep_days`."""
+
+    keep_hourly_days: PositiveInt | None = None
+    keep_daily_days: PositiveInt | None = None
+    keep_quarantine_days: PositiveInt | None = None
+    """Since it was resolved; what is open stays."""
+
+    keep_batch_days: PositiveInt | None = None
+    """Batches, their touches and assignment changes, since they were judged and rolled up."""
+
+    columnstore_days: PositiveInt | None = None
+    """Chunks older than this are put into columns where the server can; None: never."""
 
     quarantine_alert_count: PositiveInt = 100
     """More new refusals than this in the window raise a technical alert; no source gives a number, it is ours."""
@@ -85,6 +108,41 @@ class Settings(BaseSettings):
         """The time limits as a value."""
         return Limits(timedelta(seconds=self.future_seconds), timedelta(days=self.ancient_days))
 
+    def keep(self) -> Keep:
+        """How long each sort of data is kept, as a value."""
+        return Keep(
+            observations=_days(self.keep_days),
+            kinds={
+                kind.code: timedelta(days=self.keep_concept_days[kind.concept])
+                for kind in KINDS
+                if kind.concept in self.keep_concept_days
+            },
+            hours=_days(self.keep_hourly_days),
+            days=_days(self.keep_daily_days),
+            quarantine=_days(self.keep_quarantine_days),
+            batches=_days(self.keep_batch_days),
+        )
+
+    @field_validator("site_zone")
+    @classmethod
+    def _zone_exists(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"no such time zone: {name}") from error
+        return name
+
+    @field_validator("keep_concept_days")
+    @classmethod
+    def _concepts_exist(cls, days: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(days.keys() - {kind.concept for kind in KINDS}):
+            raise ValueError(f"no such concept: {unknown[0]}")
+        return days
+
     def servers(self) -> tuple[str, ...]:
         """The nodes' addresses."""
         return tuple(part.strip() for part in self.nats_servers.split(",") if part.strip())
+
+
+def _days(number: int | None) -> timedelta | None:
+    return None if number is None else timedelta(days=number)

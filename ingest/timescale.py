@@ -1,13 +1,14 @@
 """What this server can do: plain PostgreSQL, TimescaleDB Apache edition, TimescaleDB Community edition.
 
 The Apache edition (as Debian packages it) has hypertables and `drop_chunks`, but no policies, no columnstore and no
-continuous aggregates; so retention is a call of our own there, and a plain DELETE where there is no extension at all.
+continuous aggregates. So retention (`ingest.retention`) and roll-ups (`ingest.rollup`) are our own on all three, and
+only the columnstore (`ingest.columnstore`) asks for the Community edition.
 """
 
 from __future__ import annotations
 
 import enum
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import psycopg
@@ -20,8 +21,6 @@ from ingest.named_sql import QUERIES
 CHUNK: Final = timedelta(days=7)
 """Measured: 1 day makes planning slower by 6 times, 30 days gains nothing."""
 
-KEEP_JUDGED_BATCHES: Final = timedelta(days=30)
-
 log = structlog.get_logger(__name__)
 
 
@@ -31,13 +30,6 @@ class Edition(enum.StrEnum):
     PLAIN = "plain"
     APACHE = "apache"
     COMMUNITY = "timescale"
-
-
-class Retained(enum.StrEnum):
-    """How `apply_retention` let go of old observations."""
-
-    CHUNKS_DROPPED = "chunks-dropped"
-    ROWS_DELETED = "rows-deleted"
 
 
 def ensure_extension(conn: psycopg.Connection[TupleRow]) -> None:
@@ -79,20 +71,7 @@ async def edition(conn: AsyncConnection) -> Edition:
     return Edition.COMMUNITY if row is not None and row[0] == Edition.COMMUNITY else Edition.APACHE
 
 
-async def apply_retention(conn: AsyncConnection, *, keep: timedelta, now: datetime) -> Retained:
-    """Let go of observations whose identity time is older than `keep`, with their ledger rows and judged batches.
-
-    Whole chunks go where there are chunks, so up to one chunk more is kept. Run it daily, in a transaction of its own.
-    """
-    before = (now - keep).astimezone(UTC)
+async def hypertable_schema(conn: AsyncConnection) -> str | None:
+    """The extension's schema where the observations are a hypertable; None where they are a plain table."""
     row = await (await conn.execute(QUERIES["hypertable_schema"])).fetchone()
-    if row is not None:
-        statement = sql.SQL("SELECT {}.drop_chunks('telemetry.observation', %s::timestamptz)")
-        await conn.execute(statement.format(sql.Identifier(row[0])), (before,))
-    else:
-        await conn.execute(QUERIES["delete_observations"], (before,))
-    # a chunk goes when its last day is past, so its first day's record may still be there: keep its ledger row too
-    await conn.execute(QUERIES["delete_odd_identities"], (before - CHUNK,))
-    await conn.execute(QUERIES["delete_judged_batches"], (now - KEEP_JUDGED_BATCHES,))
-    await conn.execute(QUERIES["delete_judged_changes"], (now - KEEP_JUDGED_BATCHES,))
-    return Retained.ROWS_DELETED if row is None else Retained.CHUNKS_DROPPED
+    return None if row is None else str(row[0])

@@ -19,15 +19,6 @@ JOIN pg_namespace n ON n.oid = e.extnamespace
 JOIN pg_trigger t ON t.tgrelid = 'telemetry.observation'::regclass AND t.tgname = 'ts_insert_blocker'
 WHERE e.extname = 'timescaledb';
 
--- name: delete_observations
-DELETE FROM telemetry.observation WHERE identity_at < %s;
-
--- name: delete_odd_identities
-DELETE FROM telemetry.odd_identity WHERE identity_at < %s;
-
--- name: delete_judged_batches
-DELETE FROM telemetry.batch WHERE judged_at < %s;
-
 -- name: put_kind
 INSERT INTO telemetry.kind (kind, ref, concept) VALUES (%s, %s, %s)
 ON CONFLICT (kind) DO UPDATE SET ref = excluded.ref, concept = excluded.concept
@@ -405,9 +396,6 @@ WHERE judged_at IS NULL ORDER BY change_id LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: mark_change_judged
 UPDATE telemetry.assignment_change SET judged_at = %(now)s WHERE change_id = %(change_id)s;
-
--- name: delete_judged_changes
-DELETE FROM telemetry.assignment_change WHERE judged_at < %s;
 
 -- name: changed_device_observations
 -- a device's readings in a period, each with the subject it belongs to now, if any

@@ -231,9 +231,9 @@ CREATE TABLE telemetry.rollup_rule (         -- how the roll-ups were made: anot
 );
 
 CREATE TABLE telemetry.let_go (              -- up to where retention removed what: roll-ups of that time are not made again
-  what       text NOT NULL CONSTRAINT let_go_what CHECK (what IN ('observation', 'rollup_hour', 'rollup_day')),
+  what       text NOT NULL CONSTRAINT let_go_what CHECK (what IN ('observation', 'rollup_hour')),
   kind       int NOT NULL,                   -- 0: every kind
-  before_at  timestamptz NOT NULL,           -- identity_at of observations, bucket_at of roll-ups
+  before_at  timestamptz NOT NULL,           -- identity_at of observations, bucket_at of hours
   applied_at timestamptz NOT NULL,
   CONSTRAINT let_go_pkey PRIMARY KEY (what, kind)
 );

@@ -18,7 +18,7 @@ from ingest import commit, database, timescale
 from ingest.directory import Directory
 from ingest.errors import DatabaseUnavailable, NotMigrated
 from simulators.embedded.database import Server, create_database, drop_database
-from tests.fix_ingest import AN_HOUR_AGO, ask, message, pressure, taken
+from tests.fix_ingest import ask, message, pressure, taken
 
 CATALOGUE = {
     "columns": """
@@ -152,24 +152,3 @@ async def test_a_database_without_the_schema_is_named_as_such(database_url: str)
 async def test_a_server_that_is_not_there_is_reported_after_the_attempts(free_port: int) -> None:
     with pytest.raises(DatabaseUnavailable):
         await database.wait_for_database(f"postgresql://127.0.0.1:{free_port}/x", attempts=2)
-
-
-async def test_retention_lets_old_observations_go_and_keeps_the_rest(
-    migrated_database_url: str, bare_database_urls: tuple[str, str]
-) -> None:
-    database.migrate(bare_database_urls[0], with_timescale=False)
-    ways = set()
-    for url in (migrated_database_url, bare_database_urls[0]):
-        conn = await database.connect(url)
-        century = timedelta(days=36_525)
-        old, new = (
-            pressure(number, at=at, device_at=(at - century).replace(tzinfo=None))
-            for number, at in ((1, AN_HOUR_AGO - timedelta(days=100)), (2, AN_HOUR_AGO))
-        )
-        await commit.store_with_retry(conn, Directory(), [taken(message(old, new))], now=datetime.now(UTC))
-        async with conn.transaction():
-            ways.add(await timescale.apply_retention(conn, keep=timedelta(days=50), now=datetime.now(UTC)))
-        assert ask(url, "SELECT record_no FROM telemetry.observation") == [(2,)]
-        assert ask(url, "SELECT record_no FROM telemetry.odd_identity") == [(2,)]
-        await conn.close()
-    assert timescale.Retained.ROWS_DELETED in ways

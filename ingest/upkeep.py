@@ -1,0 +1,96 @@
+"""What the service does beside storing: roll-ups every minute or so, retention and the columnstore once a day.
+
+Each on a connection of its own, and none of it can stop ingest: what fails is said, and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+
+from ingest import columnstore, retention, rollup
+from ingest.rollup import Turn
+from ingest.settings import Settings
+from ingest.steady import SteadyConnection
+
+_ONE_DAY: Final = 86_400.0
+_ONE_HOUR: Final = 3_600.0
+
+log = structlog.get_logger(__name__)
+
+
+def tasks(settings: Settings, clock: Callable[[], datetime]) -> list[Coroutine[Any, Any, None]]:
+    """One endless coroutine for each thing that is set; cancel them to stop."""
+    url = settings.database_url.get_secret_value()
+    wanted: list[Coroutine[Any, Any, None]] = []
+    if (seconds := settings.rollup_seconds) is not None:
+
+        async def roll_up(conn: AsyncConnection) -> float:
+            await roll_up_everything(conn, zone=settings.site_zone, clock=clock)
+            return seconds
+
+        wanted.append(_again_and_again(url, "roll-ups", roll_up))
+    keep = settings.keep()
+    if not keep.everything:
+
+        async def let_go(conn: AsyncConnection) -> float:
+            done = await retention.retain(conn, keep, now=clock())
+            for one in done:
+                log.info("retention applied", **described(one))
+            # what is waiting for the monitor now is judged in an hour
+            return _ONE_HOUR if any(one.held for one in done) else _ONE_DAY
+
+        wanted.append(_again_and_again(url, "retention", let_go))
+    if settings.columnstore_days is not None:
+        older_than = timedelta(days=settings.columnstore_days)
+
+        async def compress(conn: AsyncConnection) -> float:
+            for chunk in await columnstore.compress_old(conn, older_than=older_than, now=clock()):
+                log.info("chunk put into columns", **chunk._asdict())
+            return _ONE_DAY
+
+        wanted.append(_again_and_again(url, "columnstore", compress))
+    return wanted
+
+
+async def roll_up_everything(conn: AsyncConnection, *, zone: str, clock: Callable[[], datetime]) -> list[rollup.Rolled]:
+    """Transaction after transaction until nothing is due, or somebody else is at it."""
+    done = []
+    while (rolled := await rollup.roll_up(conn, zone=zone, now=clock())).turn is Turn.ROLLED_UP:
+        done.append(rolled)
+        if rolled.frozen:
+            log.warning("readings came for a time that retention removed; roll-ups leave them out", hours=rolled.frozen)
+    return done
+
+
+def described(one: retention.LetGo) -> dict[str, Any]:
+    """For a log line or JSON."""
+    return {
+        "what": one.what.value,
+        "before_at": one.before_at.isoformat(),
+        "kinds": list(one.kinds),
+        "chunks": list(one.chunks),
+        "rows": one.rows,
+        "held": one.held and one.held.value,
+    }
+
+
+async def _again_and_again(url: str, what: str, work: Callable[[AsyncConnection], Awaitable[float]]) -> None:
+    """`work` says after how many seconds it wants to be done again."""
+    connection = SteadyConnection(url)
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            try:
+                pause = await connection.run(work)
+            except psycopg.Error as error:
+                log.warning("upkeep failed, trying again later", what=what, error=type(error).__name__)
+                pause = _ONE_HOUR
+            await asyncio.sleep(pause)
+    await connection.close()

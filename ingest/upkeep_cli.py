@@ -1,0 +1,79 @@
+"""`suifang-ingest rollup · retain · columnstore`: by hand what the service does by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from psycopg import AsyncConnection
+
+from ingest import columnstore, retention, rollup, upkeep
+from ingest.columnstore import Ability
+from ingest.terminal import print_line, settings_of_environment, with_connection
+
+
+def rollup_command(
+    watch: Annotated[bool, typer.Option(help="go on, every ROLLUP_SECONDS, until interrupted")] = False,
+    anew: Annotated[bool, typer.Option(help="make all of them again from the readings")] = False,
+) -> None:
+    """Bring the roll-ups up to date; one JSON line a run with what was due."""
+    settings = settings_of_environment()
+
+    async def work(conn: AsyncConnection) -> None:
+        if anew:
+            await rollup.make_everything_due(conn)
+        while True:
+            done = await upkeep.roll_up_everything(conn, zone=settings.site_zone, clock=_now)
+            names = ("batches", "changes", "spans", "hours", "frozen")
+            sums = {name: sum(getattr(one, name) for one in done) for name in names}
+            left = await rollup.waiting(conn)
+            print_line(sums | {"batches_left": left.batches, "changes_left": left.changes, "spans_left": left.spans})
+            if not watch:
+                return
+            await asyncio.sleep(settings.rollup_seconds or 60.0)
+
+    with_connection(work)
+
+
+def retain_command(
+    dry_run: Annotated[bool, typer.Option(help="only say what would go (counts the rows: slow)")] = False,
+) -> None:
+    """Let go of what is older than the KEEP_… settings say; one JSON line a sort. Without such a setting: nothing."""
+    keep = settings_of_environment().keep()
+
+    async def work(conn: AsyncConnection) -> None:
+        for one in await retention.retain(conn, keep, now=_now(), dry_run=dry_run):
+            print_line(upkeep.described(one) | {"dry_run": dry_run})
+
+    with_connection(work)
+
+
+def columnstore_command(
+    days: Annotated[int | None, typer.Option(min=1, help="instead of COLUMNSTORE_DAYS")] = None,
+    dry_run: Annotated[bool, typer.Option(help="only say which chunks")] = False,
+) -> None:
+    """Put chunks into columns that are older than COLUMNSTORE_DAYS; one JSON line each. Exit code 1: cannot be had."""
+    older_than = days or settings_of_environment().columnstore_days
+
+    async def work(conn: AsyncConnection) -> Ability:
+        found = await columnstore.ability(conn)
+        if found is Ability.READY and older_than is not None:
+            for chunk in await columnstore.compress_old(
+                conn, older_than=timedelta(days=older_than), now=_now(), dry_run=dry_run
+            ):
+                print_line(chunk._asdict())
+        return found
+
+    found = with_connection(work)
+    if found is not Ability.READY:
+        typer.echo(f"suifang-ingest: this server has no columnstore: {found.value}", err=True)
+    if older_than is None:
+        typer.echo("suifang-ingest: neither --days nor SUIFANG_INGEST_COLUMNSTORE_DAYS is given", err=True)
+    if found is not Ability.READY or older_than is None:
+        raise typer.Exit(1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
