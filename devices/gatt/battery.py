@@ -23,7 +23,7 @@ class BatteryLevel(Characteristic, frozen=True, kw_only=True):
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
         """From octets. BadValue: more than 100 %."""
-        found = cls(**(layout or cls.layout).unpack(data))
+        found = super().decode(data, layout)
         if found.level > 100:
             raise BadValue(f"{found.level} % is reserved", field="level")
         return found

@@ -23,6 +23,7 @@ from devices.octets import S8, SFLOAT, U8, U16, U24, Field, Layout, crc16
 
 INTERSTITIAL_FLUID: Final = 160212
 CRC_NOT_SUPPORTED: Final = 0xFFFF
+_UNDER_THE_SKIN: Final = Context(site=Site.SUBCUTANEOUS)
 _E2E_CRC_SUPPORTED: Final = 1 << 12
 _STATUS: Final = ((0x02, Fact.BATTERY_LOW), (0x04 | 0x08 | 0x20, Fact.DEVICE_MALFUNCTION))
 _CALIBRATION_TEMPERATURE: Final = ((0x10 | 0x20, Fact.SENSOR_TEMPERATURE), (0x40, Fact.CALIBRATION_ONGOING))
@@ -246,8 +247,9 @@ def observe(
                 place(stamp, moment),
                 status_facts(one.status, one.calibration_temperature, one.warning),
                 one.trailing,
-                record_no=one.time_offset,
-                context=Context(site=Site.SUBCUTANEOUS),
+                None,
+                _UNDER_THE_SKIN,
+                one.time_offset,
             )
         )
     return tuple(found)
