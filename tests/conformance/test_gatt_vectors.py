@@ -33,7 +33,8 @@ def named(frames: list[dict[str, Any]]) -> list[Any]:
 
 def asked(frame: dict[str, Any]) -> dict[str, Any]:
     line = msgspec.json.encode({"uuid": frame["uuid"], "hex": frame["hex"], "id": frame["id"]})
-    return msgspec.json.decode(msgspec.json.encode(answer(line, NOW)))
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(answer(line, NOW)))
+    return found
 
 
 def check(found: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -1,25 +1,21 @@
-"""What the reports of 20601 agents mean: kinds, slots, units, status, persons, circumstances and stamps."""
+"""What the reports of 20601 agents mean: kinds, slots, units, status, persons and circumstances."""
 
 from __future__ import annotations
 
 import struct
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from devices.clock import IDENTITY_ZONE, Moment
-from devices.errors import BadValue
-from devices.gatt.record import DeviceFacts
 from devices.ieee11073 import observing
 from devices.ieee11073.attribute import Attribute, Mapped
 from devices.ieee11073.attribute_values import Type
 from devices.ieee11073.codes import PERSON_UNKNOWN, Attr, ObjectClass
 from devices.ieee11073.events import ConfigObject, ConfigReport
-from devices.ieee11073.mder import sequence, u16, u32
-from devices.ieee11073.objects import Configuration, Metric
+from devices.ieee11073.mder import u16
+from devices.ieee11073.objects import Configuration
 from devices.ieee11073.observing import observe
-from devices.ieee11073.remembered import Remembered
 from devices.ieee11073.scan_report import FixedObs, Person, ScanReport, VarObs, agent_report
 from devices.ieee11073.specializations import (
     BY_CONFIGURATION,
@@ -28,45 +24,10 @@ from devices.ieee11073.specializations import (
     configured,
     standard,
 )
-from devices.ieee11073.stamping import Clocks, Heard, place, stamp_in
-from devices.ieee11073.times import absolute, base_offset, write_absolute, write_base_offset
-from devices.medfloat import Medfloat, encode_float, encode_sfloat, medfloat32, sfloat
-from devices.observation import Context, Meal, Observation, Site
-
-NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
-WALL = datetime(2026, 11, 22, 16, 0)
-SOURCE = DeviceFacts("eui64:0102030405060708")
-LIVE = Heard.at(NOW)
-
-
-def basic(value: float | Medfloat) -> bytes:
-    return u16(encode_sfloat(value if isinstance(value, Medfloat) else sfloat(value)))
-
-
-def simple(value: float) -> bytes:
-    return u32(encode_float(medfloat32(value)))
-
-
-def pressures(*values: float) -> bytes:
-    return sequence(basic(value) for value in values)
-
-
-def stamped(at: datetime = WALL) -> bytes:
-    return write_absolute(at)
-
-
-def said(configuration: Configuration, *obs: FixedObs | VarObs, heard: Heard = LIVE) -> tuple[Observation, ...]:
-    return observe(configuration.read(agent_report(0, *obs)), SOURCE, heard)
-
-
-def only(found: tuple[Observation, ...]) -> Observation:
-    assert len(found) == 1
-    return found[0]
-
-
-def metric(handle: int, kind: Type, *more: Attribute, object_class: int = ObjectClass.METRIC_NU) -> ConfigObject:
-    own = Attribute(Attr.ID_TYPE, u16(kind.partition) + u16(kind.code))
-    return ConfigObject(object_class, handle, (own, *more))
+from devices.ieee11073.stamping import place, stamp_in
+from devices.medfloat import encode_float, medfloat32
+from devices.observation import Context, Meal, Site
+from tests.readings_20601 import LIVE, NOW, SOURCE, WALL, basic, metric, only, pressures, said, simple, stamped
 
 
 def test_a_cuff_is_one_observation_with_its_pulse() -> None:
@@ -216,16 +177,6 @@ def test_a_person_is_a_slot_and_never_another_person(person: int, slot: int | No
     assert (found.slot, found.session) == (slot, session)
 
 
-@pytest.mark.parametrize(
-    ("code", "meal"),
-    [(29260, Meal.PREPRANDIAL), (29264, Meal.POSTPRANDIAL), (29268, Meal.FASTING), (29272, Meal.CASUAL),
-     (29300, Meal.BEDTIME)],
-)  # fmt: skip
-def test_the_meal_beside_a_glucose_is_its_context(code: int, meal: Meal) -> None:
-    found = only(said(meter(), FixedObs(1, basic(101)), oid(2, code), oid(3, 29240)))
-    assert found.context == Context(meal=meal, site=Site.FINGER)
-
-
 def meter() -> Configuration:
     glucose = standard(0x06A4).report.objects[0]
     no_stamp = tuple(one for one in glucose.attributes if one.id != Attr.ATTRIBUTE_VAL_MAP)
@@ -247,6 +198,16 @@ def oid(handle: int, code: int) -> VarObs:
     return VarObs(handle, (Attribute(Attr.ENUM_OBS_VAL_SIMP_OID, u16(code)),))
 
 
+@pytest.mark.parametrize(
+    ("code", "meal"),
+    [(29260, Meal.PREPRANDIAL), (29264, Meal.POSTPRANDIAL), (29268, Meal.FASTING), (29272, Meal.CASUAL),
+     (29300, Meal.BEDTIME)],
+)  # fmt: skip
+def test_the_meal_beside_a_glucose_is_its_context(code: int, meal: Meal) -> None:
+    found = only(said(meter(), FixedObs(1, basic(101)), oid(2, code), oid(3, 29240)))
+    assert found.context == Context(meal=meal, site=Site.FINGER)
+
+
 def test_control_solution_is_never_a_glucose() -> None:
     found = only(said(meter(), FixedObs(1, basic(101)), oid(3, 29252)))
     assert (found.kind, found.facts) == (160208, ("control-solution", "no-device-clock"))
@@ -265,146 +226,6 @@ def test_the_term_of_a_thermometer_names_the_site() -> None:
 def test_several_values_of_one_object_are_numbered_records() -> None:
     found = said(standard(0x0190), *(FixedObs(1, basic(value)) for value in (97, 96, 95)))
     assert [(one.record_no, one.values[0]) for one in found] == [(0, 97.0), (1, 96.0), (2, 95.0)]
-
-
-# -- stamps: the rows of the coincident time stamp table
-
-
-def seen_at(heard: Heard, attribute: Attr, raw: bytes) -> Observation:
-    obs = VarObs(1, (Attribute(Attr.NU_VAL_OBS_SIMP, simple(70)), Attribute(attribute, raw)))
-    return only(said(standard(0x05DC), obs, heard=heard))
-
-
-def with_clocks(**clocks: Any) -> Heard:
-    return Heard.at(NOW, clocks=Clocks(read_at=NOW, **clocks))
-
-
-def test_local_clock_that_agrees_is_kept() -> None:
-    found = seen_at(with_clocks(absolute=WALL), Attr.TIME_STAMP_ABS, stamped(WALL - timedelta(hours=1)))
-    assert (found.measured_at, found.facts) == (NOW - timedelta(hours=1), ())
-
-
-def test_local_clock_that_is_off_is_corrected_and_its_own_stamp_identifies() -> None:
-    off = WALL - timedelta(days=3)
-    found = seen_at(with_clocks(absolute=off), Attr.TIME_STAMP_ABS, stamped(off - timedelta(minutes=2)))
-    assert (found.measured_at, found.facts) == (NOW - timedelta(minutes=2), ("clock-corrected",))
-    assert found.device_at == off - timedelta(minutes=2)
-
-
-def test_local_clock_that_is_kept_right_is_believed_over_ours() -> None:
-    off = WALL - timedelta(minutes=20)
-    found = seen_at(with_clocks(absolute=off, synced=True), Attr.TIME_STAMP_ABS, stamped(off))
-    assert (found.measured_at, found.facts) == (NOW - timedelta(minutes=20), ())
-
-
-def test_stamp_ahead_of_its_clock_is_on_a_lost_timeline() -> None:
-    found = seen_at(with_clocks(absolute=WALL), Attr.TIME_STAMP_ABS, stamped(WALL + timedelta(days=1)))
-    assert found.facts == ("lost-timeline",)
-
-
-def test_clock_that_was_put_right_since_shifts_its_stamps_by_what_it_says() -> None:
-    heard = with_clocks(absolute=WALL)._replace(adjust=360_000)
-    found = seen_at(heard, Attr.TIME_STAMP_ABS, stamped(WALL - timedelta(hours=2)))
-    assert found.measured_at == NOW - timedelta(hours=1)
-    assert found.device_at == WALL - timedelta(hours=2)
-
-
-@pytest.mark.parametrize(("raw", "fact"), [(bytes(8), "clock-not-set"), (b"\x20\x26\x13\x40" + bytes(4), "time-fault")])
-def test_a_stamp_that_is_no_date_is_a_fact_and_a_live_reading_is_of_now(raw: bytes, fact: str) -> None:
-    found = seen_at(LIVE, Attr.TIME_STAMP_ABS, raw)
-    assert (found.measured_at, found.device_at, found.facts) == (NOW, None, (fact,))
-
-
-def test_base_offset_time_carries_its_own_offset() -> None:
-    at = (NOW - timedelta(minutes=3)).astimezone(IDENTITY_ZONE)
-    found = seen_at(with_clocks(base_offset=NOW), Attr.TIME_STAMP_BO, write_base_offset(at))
-    assert (found.measured_at, found.device_at, found.facts) == (at, at, ())
-    off = with_clocks(base_offset=NOW - timedelta(hours=2))
-    moved = seen_at(off, Attr.TIME_STAMP_BO, write_base_offset(at - timedelta(hours=2)))
-    assert (moved.measured_at, moved.facts) == (at, ("clock-corrected",))
-
-
-def test_relative_time_is_counted_back_from_the_report() -> None:
-    heard = LIVE._replace(relative=80_000)
-    found = seen_at(heard, Attr.TIME_STAMP_REL, u32(0))
-    assert (found.measured_at, found.facts) == (NOW - timedelta(seconds=10), ("clock-corrected",))
-
-
-def test_relative_time_is_counted_back_over_its_wrap() -> None:
-    heard = LIVE._replace(relative=40_000)
-    found = seen_at(heard, Attr.TIME_STAMP_REL, u32(2**32 - 40_000))
-    assert found.measured_at == NOW - timedelta(seconds=10)
-
-
-def test_relative_time_without_a_clock_to_compare_is_lost() -> None:
-    assert seen_at(LIVE, Attr.TIME_STAMP_REL, u32(5)).facts == ("lost-timeline",)
-
-
-def test_high_resolution_time_is_counted_back_from_the_clock_that_was_read() -> None:
-    heard = with_clocks(high_resolution=90_000_000)
-    found = seen_at(heard, Attr.TIME_STAMP_REL_HI_RES, (30_000_000).to_bytes(8))
-    assert found.measured_at == NOW - timedelta(minutes=1)
-    assert seen_at(LIVE, Attr.TIME_STAMP_REL_HI_RES, bytes(8)).facts == ("lost-timeline",)
-
-
-def test_from_memory_an_unset_clock_is_lost() -> None:
-    heard = Heard(Moment(NOW, live=False))
-    assert set(seen_at(heard, Attr.TIME_STAMP_ABS, bytes(8)).facts) == {"clock-not-set", "lost-timeline"}
-
-
-def test_times_go_there_and_back() -> None:
-    at = datetime(2026, 11, 22, 0, 43, 23, 500_000)
-    assert write_absolute(at).hex() == "2026112200432350"
-    assert absolute(write_absolute(at)).at == at
-    aware = datetime(2026, 11, 22, 0, 43, 23, 500_000, tzinfo=IDENTITY_ZONE)
-    assert base_offset(write_base_offset(aware)) == aware
-
-
-# -- configurations
-
-
-def test_a_report_of_variable_format_changes_map_and_unit_for_what_follows() -> None:
-    before = standard(0x05DC)
-    after = before.changed(1, (Attribute(Attr.UNIT_CODE, u16(1760)),))
-    found = only(said(after, FixedObs(1, simple(161.4) + stamped())))
-    assert (found.values[0], found.unit) == (161.4, "[lb_av]")
-    assert before.changed(9, ()) is before
-
-
-def test_two_objects_with_one_handle_are_refused() -> None:
-    row = standard(0x05DC).report.objects[0]
-    with pytest.raises(BadValue):
-        Configuration.of(ConfigReport(0x4000, (row, row)))
-
-
-def test_an_object_without_a_type_is_refused() -> None:
-    with pytest.raises(BadValue):
-        Configuration.of(ConfigReport(0x4000, (ConfigObject(ObjectClass.METRIC_NU, 1, ()),)))
-
-
-def test_a_device_that_comes_again_is_known_and_the_oldest_is_forgotten_first() -> None:
-    kept = Remembered(most=2)
-    mine = Configuration(0x4000, dict(standard(0x05DC).objects))
-    for device in (b"a", b"b"):
-        kept.keep(device, mine)
-    assert kept.find(b"a", 0x4000) == mine
-    kept.keep(b"c", mine)
-    assert (kept.find(b"b", 0x4000), len(kept)) == (None, 2)
-    assert {device for device, _ in kept.each()} == {b"a", b"c"}
-    kept.forget(b"a", 0x4000)
-    assert kept.find(b"a", 0x4000) is None
-
-
-def test_a_standard_configuration_is_known_of_every_device_and_another_number_of_none() -> None:
-    kept = Remembered()
-    assert kept.find(b"x", 0x02BC) == standard(0x02BC)
-    assert (kept.find(b"x", 0x0ABC), kept.find(b"x", 0x4000)) == (None, None)
-
-
-def test_all_metrics_of_a_configuration_are_listed_in_its_order() -> None:
-    metrics = standard(0x02BC).metrics
-    assert [(one.handle, one.ids) for one in metrics] == [(1, (18949, 18950, 18951)), (2, ())]
-    assert all(isinstance(one, Metric) for one in metrics)
 
 
 def test_a_shape_seen_before_says_what_working_it_out_says() -> None:
