@@ -161,6 +161,12 @@ class IngestProcess:
             assert not over, f"ingest ended or never said {event!r}: {self.lines}"
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL."""
         self._end(signal.SIGKILL)
