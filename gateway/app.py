@@ -82,6 +82,7 @@ class Gateway:
         )
         self._uplink = Uplink(settings, self._outbox, clock, self._report)
         self._radio: bool | None = None
+        self._no_radio_said = ""
         self._listening: str | None = None
         self._agents: Agents | None = None
         self._stop = asyncio.Event()
@@ -149,7 +150,10 @@ class Gateway:
                 await self._collect()
             except RadioGone as error:
                 self._tell_radio(False)
-                _log.warning("no radio", why=error.detail, again_in_s=_PAUSE_S)
+                if error.detail != self._no_radio_said:
+                    # once a reason: a gateway that serves agents may never have one
+                    self._no_radio_said = error.detail
+                    _log.warning("no radio", why=error.detail, again_every_s=_PAUSE_S)
                 await set_within(self._stop, _PAUSE_S)
             except Exception:
                 self._tell_radio(False)
@@ -174,6 +178,9 @@ class Gateway:
             passkeys={address: passkey.get_secret_value() for address, passkey in settings.passkeys.items()},
         ) as radio:
             self._tell_radio(True)
+            if self._no_radio_said:
+                self._no_radio_said = ""
+                _log.info("radio found")
             collector = Collector(
                 radio,
                 self._outbox,

@@ -32,13 +32,19 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = ""
 
 
+MOST_DEVICES: Final = 10_000
+"""Devices that change their address, and agents that invent their system id, must not fill the disk."""
 MOST_BATTERIES: Final = 200
+_KEEP_LATEST: Final = (
+    "DELETE FROM device WHERE device NOT IN (SELECT device FROM device ORDER BY seen_at DESC LIMIT :most)"
+)
 _COLUMNS = ", ".join(Sheet.__struct_fields__)
 _PLACES = ", ".join(f":{name}" for name in Sheet.__struct_fields__)
 
 
 def note(outbox: Outbox, *sheets: Sheet) -> None:
-    """Write each sheet in place of its device's former one. OutboxFull."""
+    """Write each sheet in place of its device's former one; the devices not heard for longest go where there are too
+    many. OutboxFull."""
     rows = [
         {
             **msgspec.structs.asdict(sheet),
@@ -48,6 +54,8 @@ def note(outbox: Outbox, *sheets: Sheet) -> None:
         for sheet in sheets
     ]
     outbox.write(f"INSERT OR REPLACE INTO device ({_COLUMNS}) VALUES ({_PLACES})", *rows)  # noqa: S608 - own names
+    if outbox.read("SELECT count(*) FROM device")[0][0] > MOST_DEVICES:
+        outbox.write(_KEEP_LATEST, {"most": MOST_DEVICES})
 
 
 def missed(outbox: Outbox, address: str, outcome: str, at: datetime) -> None:

@@ -214,20 +214,24 @@ async def test_a_radio_that_cannot_be_set_up_does_not_end_the_agents(broker: Bro
 
 async def test_a_radio_that_goes_away_takes_no_agent_along(broker: Broker, gateway: StartGateway) -> None:
     async with Air() as passing:
-        with gateway(broker, passing, phd_listen=ANYWHERE, drain_s=0.1) as process:
+        with gateway(broker, passing, phd_listen=ANYWHERE, drain_s=0.1, scan_s=1) as process:
             port = await port_of(process)
             scale = virtual()
             running = asyncio.create_task(scale.run("127.0.0.1", port, 1000, 1.1))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(80):
                 await scale.until(lambda: scale.confirmed >= 1)
                 await passing.__aexit__(None, None, None)
                 await until_logged(process, "no radio")
                 before = scale.confirmed
-                await scale.until(lambda: scale.confirmed > before + 1)
+                await scale.until(lambda: scale.confirmed > before + 6)
             assert not scale.closed.is_set()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             assert await process.interrupt() == 0
+            # tried again every five seconds, and said once
+            assert len({line["why"] for line in process.log if line["event"] == "no radio"}) == sum(
+                line["event"] == "no radio" for line in process.log
+            )
 
 
 async def test_a_port_that_is_taken_does_not_end_the_radio_and_is_tried_again(

@@ -23,7 +23,7 @@ from gateway.outbox import Outbox
 from gateway.outbox_file import VERSION, connect
 from gateway.phd_agents import Agents
 from gateway.phd_configurations import Configurations
-from gateway.roster import batteries, known, sheets
+from gateway.roster import Sheet, batteries, known, note, sheets
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SCALE = Configuration(0x4000, standard(0x05DC).objects)
@@ -218,6 +218,15 @@ def test_an_agent_that_comes_again_before_its_old_connection_is_gone_stays_assoc
     assert known(outbox, DEVICE).outcome == "associated"  # type: ignore[union-attr]
     agents.went(2, Event.TRANSPORT_DOWN, NOW)
     assert agents.associated == ()
+
+
+def test_the_roster_is_bounded_and_forgets_who_was_not_heard_for_longest(
+    outbox: Outbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.roster.MOST_DEVICES", 3)
+    for number in range(9):
+        note(outbox, Sheet(device=f"ble:{number}", address="", seen_at=NOW + timedelta(minutes=number)))
+    assert [sheet.device for sheet in sheets(path)] == ["ble:8", "ble:7", "ble:6"]
 
 
 def test_a_full_disk_costs_the_roster_its_news_and_no_association(outbox: Outbox) -> None:
