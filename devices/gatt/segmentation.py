@@ -36,11 +36,12 @@ class Header(NamedTuple):
 
 
 class Joining:
-    """The segments of one characteristic on one connection. lost: values that had no end, because another began."""
+    """The segments of one characteristic on one connection. lost: values that had no end, because another began.
+    size: octets of the value that is not yet whole."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self._expected: int | None = None
         self.lost = 0
 
@@ -56,9 +57,9 @@ class Joining:
             self._drop()
             raise BadValue("a segment is missing, or of another value", field="header")
         self._parts.append(part)
-        self._size += len(part)
+        self.size += len(part)
         self._expected = (header.counter + 1) % 64
-        if self._size > MOST_OCTETS:
+        if self.size > MOST_OCTETS:
             self._drop()
             raise BadValue(f"more than {MOST_OCTETS} octets", field="header")
         if not header.last:
@@ -68,7 +69,7 @@ class Joining:
         return whole
 
     def _drop(self) -> None:
-        self._parts, self._size, self._expected = [], 0, None
+        self._parts, self.size, self._expected = [], 0, None
 
 
 def joined(segments: Iterable[tuple[Header, bytes]]) -> bytes:

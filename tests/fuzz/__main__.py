@@ -22,23 +22,20 @@ import msgspec
 import yaml
 
 from devices import decoding, message
-from devices.catalogue import CHARACTERISTICS, decode, layout_of, observe
+from devices.catalogue import CHARACTERISTICS, decode, layout_of, observe, why_odd
 from devices.clock import Moment
 from devices.decode_cli import answer
 from devices.errors import DeviceError
-from devices.fhir.observation import Sender, resources_of
-from devices.fhir.reading import observations_in
-from devices.gatt.generic_health_sensor import observation_in
 from devices.gatt.record import DeviceFacts
 from devices.ieee11073 import apdu
-from devices.meaning import meaning_error
 from devices.medfloat import decode_sfloat
+from tests.fuzz import fhir, health
 from tests.fuzz.associations import Associated
+from tests.waves_20601 import OXIMETER, SATURATION, WAVE, report
 
 CONFORMANCE = Path(__file__).parents[1] / "conformance"
 MOMENT = Moment(datetime(2026, 11, 22, tzinfo=UTC))
 SOURCE = DeviceFacts("eui64:0102030405060708")
-SENDER = Sender("Device/gateway", "Patient/42", "42")
 BATCH = 200
 """Cases of one codec in a row."""
 MOST_GROWTH = 16 * 1024 * 1024
@@ -55,19 +52,9 @@ def characteristic(uuid: str) -> Callable[[bytes], Any]:
         value = decode(uuid, data)
         value.encode(layout_of(uuid, data))
         observe(value, SOURCE, MOMENT)
+        why_odd(value)
 
     return run
-
-
-def fhir(data: bytes) -> None:
-    """Any JSON into the reader of FHIR; and what it reads goes out again."""
-    try:
-        document = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return
-    for one in observations_in(document if isinstance(document, list) else [document]):
-        if meaning_error(0, one) is None:
-            resources_of(one, SENDER)
 
 
 def cuff() -> bytes:
@@ -80,12 +67,12 @@ def codecs() -> dict[str, Codec]:
     frames: dict[str, list[bytes]] = {}
     for frame in yaml.safe_load((CONFORMANCE / "gatt_frames.yaml").read_text(encoding="utf-8")):
         frames.setdefault(frame["uuid"], []).append(bytes.fromhex(frame["hex"]))
+    frames |= health.frames()
     found: dict[str, Codec] = {
         known.uuid: (characteristic(known.uuid), frames.get(known.uuid, [])) for known in CHARACTERISTICS
     }
     seen = observe(decode("2A35", cuff()), SOURCE, MOMENT)
     sent = message.encode(message.Message(message_id="fuzz", sent_at=MOMENT.received_at, observations=list(seen)))
-    resources = [msgspec.json.encode([resource]) for resource in resources_of(seen[0], SENDER)]
     line = msgspec.json.encode({"uuid": "2A35", "hex": cuff().hex()})
     lines = (CONFORMANCE / "apdus_20601.jsonl").read_text(encoding="utf-8").splitlines()
     apdus = [bytes.fromhex(json.loads(row)["hex"]) for row in lines]
@@ -94,12 +81,11 @@ def codecs() -> dict[str, Codec]:
     found["observation"] = (decoding.decode_observation, [message.encode_observation(seen[0])])
     found["topic"] = (lambda data: message.parse_topic(data.decode("latin-1")), [b"suifang/v1/a/b/receipts"])
     found["decode-cli"] = (lambda data: answer(data, MOMENT.received_at), [line])
-    found["fhir"] = (fhir, resources)
     found["11073-apdu"] = (apdu.decode, apdus)
     found["20601-manager"] = (Associated().manager_takes, apdus)
+    found["20601-waves"] = (Associated(OXIMETER).manager_takes, [apdu.encode(report(SATURATION, WAVE)), *apdus])
     found["20601-agent"] = (Associated().agent_takes, apdus)
-    found["2B8B-body"] = (observation_in, [])
-    return found
+    return found | fhir.codecs(seen[0]) | health.codecs()
 
 
 def arbitrary(rng: random.Random, known: Sequence[bytes]) -> bytes:

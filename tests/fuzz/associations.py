@@ -9,28 +9,34 @@ from devices.errors import DeviceError
 from devices.ieee11073 import apdu
 from devices.ieee11073.agent import Agent, Nameplate
 from devices.ieee11073.manager import Manager
+from devices.ieee11073.objects import Configuration
 from devices.ieee11073.outputs import Keep, Output, Send
+from devices.ieee11073.remembered import Remembered
 from devices.ieee11073.specializations import standard
 from devices.ieee11073.states import State
 from devices.ieee11073.terms import Terms
 from devices.ieee11073.window import Window
 
 BEGAN = datetime(2026, 11, 22, tzinfo=UTC)
+_AGENT = b"AGENT---"
 LIVES = 50
 """Inputs that one association takes at most before it is made anew: what it keeps must not grow meanwhile."""
 
 
 class Associated:
-    """Two machines that agreed on a standard configuration; made anew when one has left the association."""
+    """Two machines that agreed on a configuration; made anew when one has left the association."""
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: Configuration | None = None) -> None:
+        self._configuration = standard(0x05DC) if configuration is None else configuration
+        self._remembered = Remembered()
+        self._remembered.keep(_AGENT, self._configuration)
         self._begin()
 
     def _begin(self) -> None:
         self._inputs = 0
-        self.manager = Manager(Terms(b"MANAGER!"))
+        self.manager = Manager(Terms(b"MANAGER!"), self._remembered)
         self.agent = Agent(
-            Nameplate(b"AGENT---", [standard(0x05DC)]),
+            Nameplate(_AGENT, [self._configuration]),
             Window(tuple, set_time=lambda _: None, latest=tuple, store=30, scanners=[20]),
         )
         self.manager.connected(0.0)
