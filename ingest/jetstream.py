@@ -198,8 +198,7 @@ class JetStream:
             log.warning("the stream has fewer replicas than wanted", found=found, wanted=self._intent.replicas)
 
     async def _have_consumer(self, share: Share) -> None:
-        subject = f"CONSUMER.CREATE.{STREAM}.{share.consumer}.{share.subject}"
-        await self._request(subject, consumer_wish(self._intent, share))
+        await self._request(f"CONSUMER.CREATE.{STREAM}.{share.consumer}", consumer_wish(self._intent, share))
 
     async def _request(
         self, subject: str, content: dict[str, Any], *, allow: int | None = None

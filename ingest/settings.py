@@ -13,6 +13,7 @@ from devices.nomenclature import KINDS
 from ingest.commit import UnknownDevices
 from ingest.intake import Limits
 from ingest.retention import Keep
+from ingest.shares import MOST_PARTITIONS
 
 
 class Settings(BaseSettings):
@@ -38,7 +39,7 @@ class Settings(BaseSettings):
     """Names the consumers at the cluster; all processes of one cell have the same."""
 
     replicas: Annotated[int, Field(ge=1, le=5)] = 3
-    partitions: Annotated[int, Field(ge=1, le=64)] = 8
+    partitions: Annotated[int, Field(ge=1, le=MOST_PARTITIONS)] = 8
     """As many as the mapping in the cluster's configuration makes."""
 
     ack_wait_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0

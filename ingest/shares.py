@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from devices.message import Leaf, every
 
 STREAM: Final = "$MQTT_msgs"
+MOST_PARTITIONS: Final = 64
 _PREFIX: Final = "$MQTT.msgs."
 _NANO: Final = 1_000_000_000
 
@@ -34,7 +35,7 @@ class Share:
     """One consumer, and what of it is in hand: stream sequence → the subject of its acknowledgement."""
 
     consumer: str
-    subject: str
+    subjects: tuple[str, ...]
     in_hand: dict[int, str] = field(default_factory=dict)
     freed: asyncio.Event = field(default_factory=asyncio.Event)
     request: int = 0
@@ -76,12 +77,17 @@ class Ticket(NamedTuple):
 
 
 def shares(intent: Intent) -> list[Share]:
-    """The partitions, then what comes without one (a cluster without the mapping), then the sources' statuses."""
+    """The partitions, then whatever else the mapping may make, then the sources' statuses.
+
+    A cluster without the mapping, or with one for more partitions, would otherwise acknowledge observations that
+    nobody takes.
+    """
     observations, statuses = (_PREFIX + subject_of(every(leaf)) for leaf in (Leaf.OBSERVATIONS, Leaf.STATUS))
+    numbered = [f"{observations}.{number}" for number in range(MOST_PARTITIONS)]
     return [
-        *(Share(f"{intent.durable}-{n}", f"{observations}.{n}") for n in range(intent.partitions)),
-        Share(f"{intent.durable}-unmapped", observations),
-        Share(f"{intent.durable}-status", statuses),
+        *(Share(f"{intent.durable}-{n}", (numbered[n],)) for n in range(intent.partitions)),
+        Share(f"{intent.durable}-rest", (observations, *numbered[intent.partitions :])),
+        Share(f"{intent.durable}-status", (statuses,)),
     ]
 
 
@@ -101,7 +107,7 @@ def consumer_wish(intent: Intent, share: Share) -> dict[str, Any]:
     config = {
         "name": share.consumer,
         "durable_name": share.consumer,
-        "filter_subject": share.subject,
+        "filter_subjects": share.subjects,
         "deliver_policy": "all",
         "ack_policy": "explicit",
         "ack_wait": nanoseconds(intent.ack_wait_seconds),

@@ -48,7 +48,7 @@ FENCE: Final = """\
 INGEST_FENCE: Final = """\
   {{ user: "{name}", password: "{password}", allowed_connection_types: ["STANDARD"], permissions: {{
       publish: {{ allow: ["$JS.API.STREAM.INFO.$MQTT_msgs", "$JS.API.STREAM.CREATE.$MQTT_msgs",
-                        "$JS.API.CONSUMER.CREATE.$MQTT_msgs.>", "$JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.*",
+                        "$JS.API.CONSUMER.CREATE.$MQTT_msgs.*", "$JS.API.CONSUMER.MSG.NEXT.$MQTT_msgs.*",
                         "$JS.ACK.$MQTT_msgs.>", "suifang.v1.*.*.receipts"] }}
       subscribe: {{ allow: ["_INBOX.>"] }} }} }}
 """

@@ -29,7 +29,7 @@ from simulators.embedded.broker import INGEST, Broker, Credentials
 from simulators.embedded.database import create_database
 from simulators.embedded.database import database as database_server
 from simulators.embedded.nats import Nats
-from tests.benchmarks.bench_ingest import PER_MESSAGE, VALUES, observations
+from tests.benchmarks.readings import PER_MESSAGE, VALUES, observations
 
 NAME = "jetstream"
 SITE = "bench"
@@ -155,7 +155,7 @@ def _measured(
 
 
 def _size(payload: bytes) -> int:
-    return payload.count(b'"record_no":')
+    return payload.count(b'"kind":')
 
 
 def _processor(pid: int) -> float:

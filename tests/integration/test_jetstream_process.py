@@ -147,6 +147,17 @@ def test_two_processes_share_the_partitions_and_a_source_stays_with_one(
     assert all(share % 30 == 0 for share in shares), "each source's readings went through one process"
 
 
+def test_a_cluster_with_other_partitions_than_ingest_knows_of_loses_nothing(migrated_database_url: str) -> None:
+    with (
+        Nats(partitions=40) as cluster,
+        IngestProcess(cluster, migrated_database_url, **jetstream(cluster, partitions="2")),
+    ):
+        for name in ("gw-1", "gw-2", "gw-3"):
+            with Source(cluster, name) as source:
+                source.send(message(pressure(1, device=f"ble:{name}")))
+                assert source.receipt().stored == 1
+
+
 def test_a_process_that_ends_leaves_its_partitions_to_the_other(
     nats: Nats, nats_source: Source, migrated_database_url: str
 ) -> None:
