@@ -30,6 +30,7 @@ def address(text: str) -> tuple[str, int]:
 class Settings(BaseSettings):
     """site, source: of the topics; `source` is also the broker's user name and the MQTT client id.
 
+    receipts_qos: of the subscription to receipts; 0 for a broker that sends them at 0 whatever is asked for (NATS).
     zone: where device clocks are read.  simulated: every observation carries the fact `simulated`.
     accept: allow-list of addresses and 16-bit service UUIDs, comma-separated; empty: every health device.
     passkeys: of devices that show one on display or label, as `AA:BB:CC:DD:EE:FF=123456,…` (BlueZ only).
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     broker_ca: Path | None = None
     broker_certificate: Path | None = None
     broker_key: Path | None = None
+    receipts_qos: Annotated[int, Field(ge=0, le=1)] = 1
     in_flight: Annotated[int, Field(ge=1, le=100)] = 20
     resend_s: Seconds = 10.0
     resend_most_s: Seconds = 300.0

@@ -88,7 +88,7 @@ class Uplink:
 
     async def _converse(self, client: aiomqtt.Client) -> None:
         """One connection: until it breaks (MqttError) or the drain is over."""
-        granted = await client.subscribe(self._topic(Leaf.RECEIPTS), qos=_QOS)
+        granted = await client.subscribe(self._topic(Leaf.RECEIPTS), qos=self._settings.receipts_qos)
         if any(isinstance(code, ReasonCode) and code.is_failure for code in granted):
             # a cluster that is choosing new leaders may say so: connected without receipts, all would be sent for ever
             raise aiomqtt.MqttError("the broker refuses the receipts topic")
