@@ -120,13 +120,13 @@ def reconcile_command(
     """
     day = None if since is None else since.date()
     within = timedelta(minutes=judged_within)
+    keep = settings_of_environment().keep()
+    kept = reconcile.Kept(keep.batches, keep.quarantine)
 
     async def work(conn: AsyncConnection) -> bool:
         for line in await reconcile.reconcile(conn, since=day):
             print_line({**line._asdict(), "day": line.day.isoformat(), "balanced": line.balanced})
-        found = await reconcile.differences(
-            conn, now=datetime.now(UTC), since=day, judged_within=within, kept=reconcile.Kept(timedelta(days=30))
-        )
+        found = await reconcile.differences(conn, now=datetime.now(UTC), since=day, judged_within=within, kept=kept)
         for one in found:
             content = {**one._asdict(), "day": None if one.day is None else one.day.isoformat()}
             print_line({"difference": content.pop("what"), **content})
@@ -138,13 +138,15 @@ def reconcile_command(
 
 @app.command()
 def status() -> None:
-    """How ingest stands, in JSON lines: what waits, open technical alerts, when each source was heard last.
+    """How ingest stands, in JSON lines: what waits, what is refused, open technical alerts, when sources were heard.
 
     Deadlocks are the server's count for this database; each was retried, and is in the service's log and totals.
     """
 
     async def work(conn: AsyncConnection) -> None:
         print_line({"about": "ingest", **_in_iso((await technical.standing(conn))._asdict())})
+        for refused in await technical.quarantined(conn):
+            print_line({"about": "quarantine", **_in_iso(refused._asdict())})
         for alert in await technical.open_alerts(conn):
             print_line({"about": "alert", **_in_iso(alert._asdict())})
         for heard in await technical.sources_heard(conn):

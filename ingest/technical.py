@@ -75,6 +75,15 @@ class Standing(NamedTuple):
     deadlocks: int
 
 
+class Quarantined(NamedTuple):
+    """Open rows of the quarantine for one reason."""
+
+    reason: str
+    rows: int
+    oldest_at: datetime
+    last_at: datetime
+
+
 class Heard(NamedTuple):
     """A source and when it was heard last (to ten seconds)."""
 
@@ -139,6 +148,13 @@ async def standing(conn: AsyncConnection) -> Standing:
         row = await (await cursor.execute(_SQL["standing"])).fetchone()
     assert row is not None
     return Standing(*row)
+
+
+async def quarantined(conn: AsyncConnection) -> list[Quarantined]:
+    """What waits for an operator, by reason, the most first: `record-reused` is a device that tells two stories."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_SQL["quarantined_by_reason"])
+        return [Quarantined(*row) for row in await cursor.fetchall()]
 
 
 async def sources_heard(conn: AsyncConnection) -> list[Heard]:

@@ -38,3 +38,7 @@ SELECT (SELECT count(*) FROM telemetry.quarantine WHERE resolved_at IS NULL),
 
 -- name: sources_heard
 SELECT site, source, last_seen_at FROM telemetry.source ORDER BY last_seen_at, site, source;
+
+-- name: quarantined_by_reason
+SELECT reason, count(*), min(received_at), max(last_at)
+FROM telemetry.quarantine WHERE resolved_at IS NULL GROUP BY reason ORDER BY 2 DESC, 1;

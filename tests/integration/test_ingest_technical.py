@@ -94,8 +94,12 @@ def test_the_service_watches_and_the_status_says_so(broker: Broker, source: Sour
         assert len(source.receipt().refused) == 5
         line = process.wait_for_line("quarantine grows")
         assert (line["level"], line["number"], line["reason"]) == ("error", 5, "unknown-kind")
-        ((standing,), alerts, sources) = told(migrated_database_url)
-        assert (standing["quarantined"], standing["waiting_batches"]) == (5, 0)
+        source.send(message(pressure(50), message_id="first"))
+        source.send(message(pressure(50, values=(180.0, 99.0)), message_id="another-story"))
+        assert [source.receipt().stored for _ in range(2)] == [1, 0]
+        ((standing,), refused, alerts, sources) = told(migrated_database_url)
+        assert (standing["quarantined"], standing["waiting_batches"]) == (6, 1)
+        assert [(one["reason"], one["rows"]) for one in refused] == [("unknown-kind", 5), ("record-reused", 1)]
         assert [(alert["cause"], alert["topic"]) for alert in alerts] == [
             ("quarantine-growth", "suifang/v1/north/gw-1/observations")
         ]
@@ -115,4 +119,4 @@ def told(url: str) -> list[list[dict[str, Any]]]:
         timeout=60,
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return [[line for line in lines if line["about"] == about] for about in ("ingest", "alert", "source")]
+    return [[line for line in lines if line["about"] == about] for about in ("ingest", "quarantine", "alert", "source")]
