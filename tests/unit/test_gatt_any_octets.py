@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from devices.catalogue import CHARACTERISTICS, decode, layout_of, observe, short_uuid
 from devices.clock import Moment
+from devices.decoding import decode_observation
 from devices.errors import DeviceError, Truncated, UnknownCharacteristic
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.device_information import InformationString
 from devices.gatt.record import DeviceFacts
-from devices.message import decode_observation, encode_observation
+from devices.message import encode_observation
 from devices.products.known import PRODUCTS
 
 MOMENT = Moment(datetime(2026, 11, 22, tzinfo=UTC))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.decoding import decode_observation
 from devices.errors import BadValue, DeviceError, Truncated
 from devices.gatt.record import DeviceFacts
 from devices.ieee11073 import apdu, events, scan_report, segments
@@ -24,7 +25,7 @@ from devices.ieee11073.objects import Configuration
 from devices.ieee11073.rendering import rendered
 from devices.ieee11073.scan_report import SHAPES
 from devices.ieee11073.specializations import STANDARD_CONFIGURATIONS, standard
-from devices.message import decode_observation, encode_observation
+from devices.message import encode_observation
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 SOURCE = DeviceFacts("eui64:0102030405060708")
