@@ -1,5 +1,7 @@
 """The published read side: what other rooms may ask about stored observations.
 
+Beside it: `ingest.rollup_series` (hours and days), `ingest.corrections` (history), `ingest.technical` (alerts).
+
 Every function runs inside the caller's transaction. A subject is joined at read time through the assignments, so a
 reassignment touches no reading.
 """
@@ -17,8 +19,8 @@ from psycopg.rows import tuple_row
 from psycopg.types.range import Range
 
 from devices.nomenclature import BY_CODE, KINDS
-from devices.observation import Absent, Context
-from devices.units import BY_TERM
+from devices.observation import Absent, Context, Fact
+from devices.units import BY_TERM, canonical
 from ingest.named_sql import QUERIES
 
 CHANNEL: Final = "suifang_batch"
@@ -39,6 +41,7 @@ _BEGINNING: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """After any reading."""
 _LATELY: Final = timedelta(days=31)
+_IN_ERROR: Final = int(Fact.ENTERED_IN_ERROR)
 
 
 class StoredObservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,18 @@ class StoredObservation(msgspec.Struct, frozen=True, kw_only=True):
     user_slot: int | None
     session_uid: str | None
     batch_id: int
+
+
+class Point(NamedTuple):
+    """One value of a series: `value` in the canonical unit of its code, None with the reason in `absent`; facts: bits
+    of `devices.observation.Fact`, and what they bar (`NEVER_JUDGED`) is the caller's to leave out."""
+
+    measured_at: datetime
+    value: float | None
+    absent: Absent
+    facts: int
+    context: Context | None
+    device_uid: str
 
 
 class Touch(NamedTuple):
@@ -155,20 +170,63 @@ async def window(
     until: datetime,
     concepts: Iterable[str] | None = None,
 ) -> list[StoredObservation]:
-    """A subject's readings with since ≤ measured_at ≤ until, ascending. concepts: names of `Kind.concept`."""
+    """A subject's readings with since ≤ measured_at ≤ until, ascending; those entered in error too, by their fact.
+
+    concepts: names of `Kind.concept`; None: all. Whose a reading is, is asked of the assignments now.
+    """
+    kinds = None if concepts is None else _kinds(set(concepts))
+    return await _window(conn, subject_id, since, until, kinds)
+
+
+async def series(
+    conn: AsyncConnection, subject_id: UUID, code: int, *, since: datetime, until: datetime
+) -> list[Point]:
+    """One value of a subject over time, since ≤ measured_at ≤ until, ascending: of every kind that has it.
+
+    code: MDC code of the value (`devices.nomenclature.Slot.code`, 150021 is systolic). Without what was entered in
+    error; a kind whose record did not carry the value gives no point. By hour or day: `ingest.rollup_series`.
+    """
+    slots = {kind.code: index for kind in KINDS for index, slot in enumerate(kind.slots) if slot.code == code}
+    found = await _window(conn, subject_id, since, until, sorted(slots))
+    points = []
+    for reading in found:
+        slot = slots[reading.kind]
+        if reading.facts & _IN_ERROR or slot >= len(reading.values):
+            continue
+        value = reading.values[slot]
+        unit = BY_CODE[reading.kind].units[reading.unit][slot]
+        points.append(
+            Point(
+                reading.measured_at,
+                None if value is None else canonical(value, unit),
+                reading.absent.get(slot, Absent.PRESENT),
+                reading.facts,
+                reading.context,
+                reading.device_uid,
+            )
+        )
+    return points
+
+
+async def _window(
+    conn: AsyncConnection, subject_id: UUID, since: datetime, until: datetime, kinds: Sequence[int] | None
+) -> list[StoredObservation]:
     parameters = {
         "subject_id": subject_id,
         "since": since,
         "until": until,
         "first": since - _NEAR,
         "last": until + _NEAR,
-        "kinds": None if concepts is None else _kinds(set(concepts)),
+        "kinds": None if kinds is None else list(kinds),
     }
     return [as_stored(row) for row in await _rows(conn, "window", parameters)]
 
 
 async def latest(conn: AsyncConnection, subject_id: UUID, *, since: datetime | None = None) -> list[StoredObservation]:
-    """The newest reading of each concept; `since` bounds the search (faster over years of data)."""
+    """The newest reading of each concept that was not entered in error, by concept; at most one each.
+
+    since: bounds the search (faster over years of data); None: however old.
+    """
     since = since or _BEGINNING
     # What was measured lately is looked for first; what is older, only for the concepts that were not. Any border gives
     # the same answer: it is a matter of speed, so the clock need not be the caller's.

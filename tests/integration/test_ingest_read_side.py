@@ -9,8 +9,9 @@ import pytest
 from psycopg import AsyncConnection, sql
 
 from devices.nomenclature import BLOOD_PRESSURE, BODY_TEMPERATURE, PULSE_OXIMETRY
-from devices.observation import Observation
-from ingest import assignments, commit, database, observations
+from devices.observation import Absent, Fact, Observation
+from ingest import assignments, commit, corrections, database, observations
+from ingest.corrections import Key
 from ingest.directory import Directory
 from ingest.errors import AssignmentOverlap, UnknownName
 from ingest.named_sql import QUERIES
@@ -18,6 +19,7 @@ from tests.fix_ingest import AN_HOUR_AGO, message, pressure, taken
 
 LONG_AGO = AN_HOUR_AGO - timedelta(days=30)
 CHEN, WANG = uuid4(), uuid4()
+SYSTOLIC = 150021
 
 
 def now() -> datetime:
@@ -99,6 +101,28 @@ async def test_the_latest_is_one_a_concept(telemetry: AsyncConnection) -> None:
     assert [(o.concept, o.record_no) for o in await observations.latest(telemetry, CHEN)] == expected
     bounded = await observations.latest(telemetry, CHEN, since=AN_HOUR_AGO + timedelta(seconds=2))
     assert [(o.concept, o.record_no) for o in bounded] == expected[:1]
+
+
+async def test_a_series_is_one_value_of_every_kind_that_has_it_in_one_unit(telemetry: AsyncConnection) -> None:
+    await give(telemetry, CHEN)
+    await put(
+        telemetry,
+        pressure(1, unit="kPa", values=(16.0, 10.0)),
+        pressure(2, values=(None, 80.0), absent={0: "not-a-number"}, facts=("questionable",)),
+        pressure(3, kind=PULSE_OXIMETRY, unit="%", values=(97.0, 61.0)),
+        pressure(4),
+    )
+    key = Key.of((await corrections.readings_of_device(telemetry, "ble:cuff-1", since=LONG_AGO, limit=1))[0])
+    await corrections.enter_in_error(telemetry, key, by="test", reason="a test", now=now())
+    systolic = await observations.series(telemetry, CHEN, SYSTOLIC, since=LONG_AGO, until=now())
+    assert [(p.value and round(p.value, 1), p.absent) for p in systolic] == [
+        (120.0, Absent.PRESENT),
+        (None, Absent.NOT_A_NUMBER),
+    ]
+    assert [Fact.QUESTIONABLE in Fact(p.facts) for p in systolic] == [False, True]
+    second = AN_HOUR_AGO + timedelta(seconds=2)
+    assert len(await observations.series(telemetry, CHEN, SYSTOLIC, since=second, until=second)) == 1
+    assert await observations.series(telemetry, CHEN, 1, since=LONG_AGO, until=now()) == []
 
 
 async def test_the_latest_of_a_concept_is_found_however_old_it_is(telemetry: AsyncConnection) -> None:
