@@ -39,7 +39,7 @@ from devices.gatt.record import DeviceFacts
 from devices.observation import Observation
 from devices.octets import Layout
 from devices.products.declaration import Product
-from devices.products.known import recognise
+from devices.products.known import SIGNED, recognise
 from devices.products.omron_record import OmronRecord
 from devices.products.omron_record import observe as observe_slot
 from devices.products.xiaomi_scale import AdvertisedComposition, AdvertisedWeight
@@ -183,8 +183,11 @@ def decode(uuid: str, data: bytes, product: Product | None = None) -> Characteri
     known = BY_UUID.get(uuid) or BY_UUID.get(short_uuid(uuid))
     if known is None:
         raise UnknownCharacteristic(f"no codec for {short_uuid(uuid)}")
-    deviation = product or recognise(known.uuid, data)
-    return known.decode(data, None if deviation is None else deviation.layout_for(known.uuid, data))
+    if product is None:
+        if len(data) not in SIGNED:
+            return known.decode(data)
+        product = recognise(known.uuid, data)
+    return known.decode(data, None if product is None else product.layout_for(known.uuid, data))
 
 
 def observe(  # noqa: PLR0917  keyword-only arguments make the call of every reading dear

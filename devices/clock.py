@@ -196,13 +196,23 @@ def correct(  # noqa: PLR0917  every record comes here, and keywords cost as muc
 def place(stamp: DateTime | None, moment: Moment, clock_set: bool = True, live: bool | None = None) -> CorrectedTime:
     """`correct` for a record's Date Time: unknown parts are a clock not set, an impossible date is a TIME_FAULT."""
     received_at, zone, device_now, gateway_now, moment_live = moment
+    if stamp is not None and device_now is None and clock_set:
+        # most records: a stamp, and nothing to compare it with; whatever is odd about it is for `correct`
+        try:
+            device_at = datetime(*stamp[:])  # noqa: DTZ001  the device knows no zone
+            measured = _EPOCH + (device_at - _WALL_EPOCH - (zone.utcoffset(device_at) or _NO_OFFSET))
+        except (OverflowError, ValueError):
+            pass
+        else:
+            if EARLIEST <= measured <= received_at:
+                return CorrectedTime(measured, 0, _AS_STAMPED, device_at)
     if live is None:
         live = moment_live
     if stamp is None:
         return correct(None, device_now, gateway_now, received_at, zone, clock_set, live)
-    device_at = stamp.naive()
-    if device_at is not None:
-        return correct(device_at, device_now, gateway_now, received_at, zone, clock_set, live)
+    shown = stamp.naive()
+    if shown is not None:
+        return correct(shown, device_now, gateway_now, received_at, zone, clock_set, live)
     result = correct(None, device_now, gateway_now, received_at, zone, False, live)
     if stamp.known:
         return msgspec.structs.replace(result, facts=result.facts & ~_CLOCK_NOT_SET | _TIME_FAULT)

@@ -15,6 +15,8 @@ BY_NAME: Final = {product.name: product for product in PRODUCTS}
 _BY_SIGNATURE: Final[dict[tuple[str, int, int], Product]] = {
     signature: product for product in PRODUCTS for signature in product.signatures
 }
+SIGNED: Final = frozenset(length for _, _, length in _BY_SIGNATURE)
+"""The lengths of frames that `recognise` can know."""
 
 
 def find(manufacturer: str, model: str) -> Product | None:
