@@ -21,7 +21,7 @@ class Waveform(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     kind: 32-bit MDC code of what is sampled.  unit: UCUM, of the values.  measured_at: of the first sample.
     period: milliseconds between two samples.  samples: as sent; value = sample * factor + origin; None: there is none,
     and `absent` says by its index why (`unsuccessful`, `positive-infinity` above what the device can measure,
-    `negative-infinity` below).  low, high: the least and the greatest value that the device reports, where it says so.
+    `negative-infinity` below).  low, high: the least and the greatest sample that the device reports, where it says so.
     """
 
     device: Annotated[str, Meta(min_length=3, max_length=64, pattern=r"^[a-z0-9]+:[A-Za-z0-9_.:\-]+$")]

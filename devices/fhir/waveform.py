@@ -2,7 +2,7 @@
 
 Source: HL7 Personal Health Device implementation guide 2.0.0, profile PhdRtsaObservation; FHIR R4, SampledData: the
 words E (error), U (above) and L (below) stand for samples without a number. The scale is that of the device, as the
-guide recommends, so samples are written as they were sent.
+guide recommends, so samples are written as they were sent; the limits are of that scale too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _REFS: Final = {150452: "MDC_PULS_OXIM_PLETH", 131329: "MDC_ECG_ELEC_POTL_I"}
 _WORDS: Final = {"unsuccessful": "E", "positive-infinity": "U", "negative-infinity": "L"}
 _REASONS: Final = {word: reason for reason, word in _WORDS.items()}
 MOST_SAMPLES: Final = 1_000_000
+_NOTHING: Final[dict[str, Any]] = {"period": 1.0, "samples": ()}
+"""Withheld, or there were none: no samples, no scale and no pace."""
 
 
 def is_waveform(resource: Resource) -> bool:
@@ -54,10 +56,6 @@ def waveform_resources(waveform: Waveform, sender: Sender) -> list[Resource]:
         bits=bits,
         coincident=None if coincident is None else key_of(coincident),
     )
-    ends = {name: _quantity(end, waveform.unit) for name, end in (("low", waveform.low), ("high", waveform.high))
-            if end is not None}  # fmt: skip
-    if ends:
-        found["referenceRange"] = [ends]
     withheld = status.absence(bits)
     if withheld is not None:
         found["dataAbsentReason"] = status.withheld_reason(withheld)
@@ -130,19 +128,15 @@ def _read(resource: Resource, devices: Mapping[str, str]) -> Waveform:
         "facts": facts,
         "context": context_in([resource]),
     }
-    found = Waveform(**shared, **(_values(sampled) if sampled is not None else _nothing(resource)))
+    found = Waveform(
+        **shared,
+        **(_values(sampled) if sampled is not None else {"unit": tag_in(resource, UNIT_TAG) or "1", **_NOTHING}),
+    )
     try:
         # as strict as what arrives in JSON
         return msgspec.convert(msgspec.to_builtins(found), Waveform)
     except msgspec.ValidationError as error:
         raise BadValue(str(error), field="Observation") from error
-
-
-def _nothing(resource: Resource) -> dict[str, Any]:
-    """Withheld, or there were none: no samples, and no pace."""
-    ends: Resource = next(iter(resource.get("referenceRange", ())), {})
-    low, high = (_number(ends[name]["value"], "referenceRange") if name in ends else None for name in ("low", "high"))
-    return {"unit": tag_in(resource, UNIT_TAG) or "1", "period": 1.0, "samples": (), "low": low, "high": high}
 
 
 def _values(sampled: Resource) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _VOLTS: Final = {4274: "mV", 4275: "uV"}
 
 class Sampling(NamedTuple):
     """How an array is built. size: samples in it.  bits: of a sample.  significant: of these, the lowest, or `SIGNED`.
-    factor, origin: value = sample * factor + origin, in the object's unit.  low, high: the ends of what is reported."""
+    factor, origin: value = sample * factor + origin, in the object's unit.  low, high: the ends of the scale."""
 
     size: int
     bits: int
@@ -71,7 +71,7 @@ def _scale(raw: bytes, layout: struct.Struct) -> tuple[float, float, float, floa
     if lowest is None or highest is None or low == high:
         raise BadValue("a scale between no two numbers", field="scale-specn")
     factor = (highest - lowest) / (high - low)
-    return factor, lowest - low * factor, lowest, highest
+    return factor, lowest - low * factor, low, high
 
 
 def samples(sampling: Sampling, data: bytes) -> tuple[int, ...]:

@@ -32,8 +32,8 @@ WAVE = Waveform(
     absent={1: "positive-infinity"},
     factor=0.0005,
     origin=-1.0,
-    low=-1.0,
-    high=1.0,
+    low=0.0,
+    high=4000.0,
     device_at=datetime(2026, 11, 22, 8, 0),
 )
 

@@ -30,8 +30,8 @@ PLETH = Waveform(
     samples=(0, 2000, 4000),
     origin=-1.0,
     factor=0.0005,
-    low=-1.0,
-    high=1.0,
+    low=0.0,
+    high=4000.0,
 )
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
@@ -84,8 +84,8 @@ def test_samples_are_written_as_sent_with_the_scale_that_makes_values_of_them() 
     sampled = rtsa["valueSampledData"]
     assert (sampled["data"], sampled["dimensions"], sampled["period"]) == ("0 2000 4000", 1, 13.375)
     assert (sampled["origin"]["value"], sampled["origin"]["code"], sampled["factor"]) == (-1.0, "1", 0.0005)
-    assert (sampled["lowerLimit"], sampled["upperLimit"]) == (-1.0, 1.0)
-    assert [rtsa["referenceRange"][0][end]["value"] for end in ("low", "high")] == [-1.0, 1.0]
+    assert (sampled["lowerLimit"], sampled["upperLimit"]) == (0.0, 4000.0)
+    assert "referenceRange" not in rtsa
     assert PLETH.values == (-1.0, 0.0, 1.0)
     assert clock["meta"]["profile"][0].endswith("PhdCoincidentTimeStampObservation")
     assert rtsa["identifier"][0]["value"] == "00601900010E9234-42-urn:oid:1.2.3-150452-826020000"
@@ -106,7 +106,7 @@ def test_an_invalid_waveform_is_not_given_away(fact: str, status: str, reason: s
     assert "valueSampledData" not in found
     assert (found["status"], found["dataAbsentReason"]["coding"][0]["code"]) == (status, reason)
     (again,) = waveforms_in(sent(resources))
-    assert (again.samples, again.facts, again.low, again.high) == ((), (fact,), -1.0, 1.0)
+    assert (again.samples, again.facts, again.unit) == ((), (fact,), "1")
 
 
 def test_a_waveform_without_samples_says_so() -> None:

@@ -37,7 +37,7 @@ def pleth(*attributes: Attribute) -> Metric:
 def test_samples_are_scaled_between_the_two_ends() -> None:
     found = sampling_of(pleth(specification(3, 16, 12), scale(-1, 1, 0, 4000)))
     assert samples(found, struct.pack(">HHH", 0, 2000, 0xF000 | 4000)) == (0, 2000, 4000)
-    assert (found.origin, found.factor, found.low, found.high) == (-1.0, 0.0005, -1.0, 1.0)
+    assert (found.origin, found.factor, found.low, found.high) == (-1.0, 0.0005, 0, 4000)
 
 
 def test_samples_of_255_significant_bits_are_signed() -> None:
@@ -86,6 +86,7 @@ def test_the_array_in_a_report_is_a_waveform_with_its_pace_its_unit_and_its_stam
     (found,) = waveforms_of(OXIMETER.read(agent_report(0, WAVE)), SOURCE, Heard.at(NOW))
     assert (found.kind, found.unit, found.period) == (2 << 16 | 19380, "1", 13.375)
     assert found.values == pytest.approx((-1.0, 0.0, 1.0))
+    assert (found.low, found.high) == (0, 4000)
     assert (found.measured_at, found.device_at, found.facts) == (NOW, WALL, ())
 
 
