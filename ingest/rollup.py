@@ -130,7 +130,8 @@ async def _follow_rule(conn: AsyncConnection, rule: dict[str, Any]) -> None:
 
 async def _make(conn: AsyncConnection, due: dict[str, list[int]], zone: str) -> tuple[int, int]:
     """Hours made, hours left as they are."""
-    await conn.execute(SQL["make_dirty"])
+    for name in ("make_dirty", "make_day", "make_fresh"):
+        await conn.execute(SQL[name])
     for name in ("batches", "changes", "spans"):
         if due[name]:
             await conn.execute(SQL[f"dirty_of_{name}"], {name: due[name], "zone": zone})
@@ -142,9 +143,20 @@ async def _make(conn: AsyncConnection, due: dict[str, list[int]], zone: str) -> 
     if hours:
         await conn.execute(SQL["analyze_dirty"])
         what = {"zone": zone, "left_out": LEFT_OUT, "simulated": int(Fact.SIMULATED)}
-        await conn.execute(SQL["make_hours"], what)
-        await conn.execute(SQL["make_days"], what)
+        await _replace(conn, "hours", what)
+        await conn.execute(SQL["dirty_days"], what)
+        await conn.execute(SQL["analyze_days"])
+        await _replace(conn, "days", what)
     return hours, frozen
+
+
+async def _replace(conn: AsyncConnection, which: str, what: dict[str, Any]) -> None:
+    """Count the dirty hours or days, then change only what differs."""
+    await conn.execute(SQL["empty_fresh"])
+    await conn.execute(SQL[f"count_{which}"], what)
+    await conn.execute(SQL["analyze_fresh"])
+    await conn.execute(SQL[f"drop_gone_{which}"])
+    await conn.execute(SQL[f"put_{which}"])
 
 
 async def _value(conn: AsyncConnection, name: str, parameters: Any) -> Any:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from devices.nomenclature import KINDS
@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     site_zone: str = "Asia/Shanghai"
     """Where the hours and days of the roll-ups begin; another one makes them anew."""
 
-    rollup_seconds: PositiveFloat | None = 60.0
-    """How often roll-ups follow what came; None: this process leaves them to another."""
+    rollup_seconds: NonNegativeFloat = 60.0
+    """How often roll-ups follow what came; 0: this process leaves them to another."""
 
     keep_days: PositiveInt | None = None
     """Retention of observations, checked daily; None keeps everything, here and below."""

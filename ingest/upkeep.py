@@ -30,11 +30,11 @@ def tasks(settings: Settings, clock: Callable[[], datetime]) -> list[Coroutine[A
     """One endless coroutine for each thing that is set; cancel them to stop."""
     url = settings.database_url.get_secret_value()
     wanted: list[Coroutine[Any, Any, None]] = []
-    if (seconds := settings.rollup_seconds) is not None:
+    if settings.rollup_seconds:
 
         async def roll_up(conn: AsyncConnection) -> float:
-            await roll_up_everything(conn, zone=settings.site_zone, clock=clock)
-            return seconds
+            await roll_up_everything(conn, zone=settings.site_zone, clock=clock, rest=1.0)
+            return settings.rollup_seconds
 
         wanted.append(_again_and_again(url, "roll-ups", roll_up))
     keep = settings.keep()
@@ -60,13 +60,22 @@ def tasks(settings: Settings, clock: Callable[[], datetime]) -> list[Coroutine[A
     return wanted
 
 
-async def roll_up_everything(conn: AsyncConnection, *, zone: str, clock: Callable[[], datetime]) -> list[rollup.Rolled]:
-    """Transaction after transaction until nothing is due, or somebody else is at it."""
+async def roll_up_everything(
+    conn: AsyncConnection, *, zone: str, clock: Callable[[], datetime], rest: float = 0.0
+) -> list[rollup.Rolled]:
+    """Transaction after transaction until nothing is due, or somebody else is at it.
+
+    rest: how long to pause after each, as a multiple of the time it took; 1 leaves half of a core to the writers.
+    """
     done = []
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     while (rolled := await rollup.roll_up(conn, zone=zone, now=clock())).turn is Turn.ROLLED_UP:
         done.append(rolled)
         if rolled.frozen:
             log.warning("readings came for a time that retention removed; roll-ups leave them out", hours=rolled.frozen)
+        await asyncio.sleep(rest * (loop.time() - began))
+        began = loop.time()
     return done
 
 

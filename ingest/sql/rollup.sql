@@ -50,6 +50,19 @@ SELECT due_id FROM telemetry.rollup_due ORDER BY due_id LIMIT %(most)s;
 CREATE TEMP TABLE IF NOT EXISTS rollup_dirty
   (device_id int, kind int, bucket_at timestamptz, PRIMARY KEY (device_id, kind, bucket_at)) ON COMMIT DELETE ROWS;
 
+-- name: make_fresh
+-- a table and not a part of one statement: what the planner must know of it, ANALYZE tells
+CREATE TEMP TABLE IF NOT EXISTS rollup_fresh (
+  device_id int, bucket_at timestamptz, kind int, slot smallint, subject_id uuid, simulated boolean, number int, low float8,
+  high float8, total numeric, PRIMARY KEY (device_id, bucket_at, kind, slot, subject_id, simulated)
+) ON COMMIT DELETE ROWS;
+
+-- name: empty_fresh
+TRUNCATE rollup_fresh;
+
+-- name: analyze_fresh
+ANALYZE rollup_fresh;
+
 -- name: dirty_of_batches
 INSERT INTO rollup_dirty (device_id, kind, bucket_at)
 SELECT DISTINCT o.device_id, o.kind, date_trunc('hour', o.measured_at, %(zone)s)
@@ -131,74 +144,93 @@ WHERE g.what = 'observation' AND g.kind IN (0, d.kind) AND d.bucket_at < g.befor
 -- name: analyze_dirty
 ANALYZE rollup_dirty;
 
--- name: make_hours
+-- name: count_hours
 -- every dirty hour from its readings; the identity time is within a day of the measured time (a check says so)
-WITH span AS MATERIALIZED (
-  SELECT device_id, date_trunc('day', bucket_at, 'UTC') AS day_at, min(bucket_at) AS first_at, max(bucket_at) AS last_at
-  FROM rollup_dirty GROUP BY 1, 2
-), counted AS (
-  SELECT d.device_id, d.bucket_at, d.kind, k.slot, (o.facts & %(simulated)s) <> 0 AS simulated,
-         COALESCE(ad.subject_id, ase.subject_id) AS subject_id, round((v.value * k.factor + k.shift)::numeric, 6) AS value
+-- hours of a device less than two days apart are read together: each scan reads a day before and after as it is
+WITH begun AS (
+  SELECT device_id, bucket_at,
+         bucket_at - lag(bucket_at) OVER (PARTITION BY device_id ORDER BY bucket_at) > interval '2 days' AS is_first
+  FROM rollup_dirty
+), numbered AS (
+  SELECT device_id, bucket_at, count(*) FILTER (WHERE is_first) OVER (PARTITION BY device_id ORDER BY bucket_at) AS span
+  FROM begun
+), span AS MATERIALIZED (
+  SELECT device_id, min(bucket_at) AS first_at, max(bucket_at) AS last_at FROM numbered GROUP BY device_id, span
+), read AS MATERIALIZED (
+  SELECT o.*, date_trunc('hour', o.measured_at, %(zone)s) AS bucket_at
   FROM span s
   CROSS JOIN LATERAL (
-    SELECT * FROM telemetry.observation p
+    SELECT p.device_id, p.kind, p.unit, p.facts, p.measured_at, p.user_slot, p.session_no, p.v0, p.v1, p.v2, p.v3, p.more
+    FROM telemetry.observation p
     WHERE p.device_id = s.device_id AND p.identity_at >= s.first_at - interval '1 day'
       AND p.identity_at < s.last_at + interval '1 day 2 hours' AND p.measured_at >= s.first_at
       AND p.measured_at < s.last_at + interval '2 hours' AND p.facts & %(left_out)s = 0
   ) o
-  JOIN rollup_dirty d ON d.device_id = o.device_id AND d.kind = o.kind
-    AND d.bucket_at = date_trunc('hour', o.measured_at, %(zone)s) AND date_trunc('day', d.bucket_at, 'UTC') = s.day_at
+), counted AS (
+  SELECT o.device_id, o.bucket_at, o.kind, k.slot, (o.facts & %(simulated)s) <> 0 AS simulated,
+         COALESCE(ad.subject_id, ase.subject_id) AS subject_id, round((v.value * k.factor + k.shift)::numeric, 6) AS value
+  FROM read o
+  JOIN rollup_dirty d ON d.device_id = o.device_id AND d.kind = o.kind AND d.bucket_at = o.bucket_at
+  JOIN telemetry.kind_value k ON k.kind = o.kind AND k.unit = o.unit
   CROSS JOIN LATERAL (
-    SELECT 0 AS slot, o.v0 AS value UNION ALL SELECT 1, o.v1 UNION ALL SELECT 2, o.v2 UNION ALL SELECT 3, o.v3
-    UNION ALL SELECT 3 + m.ordinality::int, m.value FROM unnest(o.more) WITH ORDINALITY AS m(value, ordinality)
+    SELECT CASE k.slot WHEN 0 THEN o.v0 WHEN 1 THEN o.v1 WHEN 2 THEN o.v2 WHEN 3 THEN o.v3 ELSE o.more[k.slot - 3] END AS value
   ) v
-  JOIN telemetry.kind_value k ON k.kind = o.kind AND k.unit = o.unit AND k.slot = v.slot
   LEFT JOIN telemetry.assignment ad ON ad.device_id = o.device_id AND o.session_no IS NULL
     AND (ad.user_slot IS NULL OR ad.user_slot = o.user_slot) AND o.measured_at <@ ad.valid
   LEFT JOIN telemetry.assignment ase ON ase.session_no = o.session_no AND o.measured_at <@ ase.valid
   WHERE v.value IS NOT NULL AND (ad.subject_id IS NOT NULL OR ase.subject_id IS NOT NULL)
-), fresh AS MATERIALIZED (
-  SELECT device_id, bucket_at, kind, slot, subject_id, simulated, count(*)::int AS number, min(value)::float8 AS low,
-         max(value)::float8 AS high, sum(value) AS total
-  FROM counted GROUP BY device_id, bucket_at, kind, slot, subject_id, simulated
-), gone AS (
-  DELETE FROM telemetry.rollup_hour h USING rollup_dirty d
-  WHERE h.device_id = d.device_id AND h.bucket_at = d.bucket_at AND h.kind = d.kind
-    AND NOT EXISTS (SELECT FROM fresh f WHERE f.device_id = h.device_id AND f.bucket_at = h.bucket_at AND f.kind = h.kind
-                    AND f.slot = h.slot AND f.subject_id = h.subject_id AND f.simulated = h.simulated)
 )
+INSERT INTO rollup_fresh (device_id, bucket_at, kind, slot, subject_id, simulated, number, low, high, total)
+SELECT device_id, bucket_at, kind, slot, subject_id, simulated, count(*), min(value)::float8, max(value)::float8, sum(value)
+FROM counted GROUP BY device_id, bucket_at, kind, slot, subject_id, simulated;
+
+-- name: drop_gone_hours
+DELETE FROM telemetry.rollup_hour h USING rollup_dirty d
+WHERE h.device_id = d.device_id AND h.bucket_at = d.bucket_at AND h.kind = d.kind
+  AND NOT EXISTS (SELECT FROM rollup_fresh f WHERE f.device_id = h.device_id AND f.bucket_at = h.bucket_at AND f.kind = h.kind
+                  AND f.slot = h.slot AND f.subject_id = h.subject_id AND f.simulated = h.simulated);
+
+-- name: put_hours
 INSERT INTO telemetry.rollup_hour AS h (device_id, bucket_at, kind, slot, subject_id, simulated, number, low, high, total)
-SELECT device_id, bucket_at, kind, slot, subject_id, simulated, number, low, high, total FROM fresh
+SELECT device_id, bucket_at, kind, slot, subject_id, simulated, number, low, high, total FROM rollup_fresh
 ON CONFLICT ON CONSTRAINT rollup_hour_pkey DO UPDATE
 SET number = excluded.number, low = excluded.low, high = excluded.high, total = excluded.total
 WHERE (h.number, h.low, h.high, h.total) IS DISTINCT FROM (excluded.number, excluded.low, excluded.high, excluded.total);
 
--- name: make_days
--- every day with a dirty hour from its hours, unless some of these are gone and cannot be made again
-WITH dirty AS MATERIALIZED (
-  SELECT DISTINCT device_id, kind, date_trunc('day', bucket_at, %(zone)s) AS bucket_at FROM rollup_dirty
-), day AS MATERIALIZED (
-  SELECT d.device_id, d.kind, d.bucket_at,
-         (d.bucket_at AT TIME ZONE %(zone)s + interval '1 day') AT TIME ZONE %(zone)s AS next_at
-  FROM dirty d
-  WHERE NOT EXISTS (SELECT FROM telemetry.let_go h JOIN telemetry.let_go o ON o.what = 'observation' AND o.kind IN (0, d.kind)
-                    WHERE h.what = 'rollup_hour' AND h.kind = 0 AND d.bucket_at < h.before_at
-                      AND d.bucket_at < o.before_at + interval '1 day')
-), fresh AS MATERIALIZED (
-  SELECT h.device_id, d.bucket_at, h.kind, h.slot, h.subject_id, h.simulated, sum(h.number)::int AS number, min(h.low) AS low,
-         max(h.high) AS high, sum(h.total) AS total
-  FROM day d
-  JOIN telemetry.rollup_hour h ON h.device_id = d.device_id AND h.kind = d.kind AND h.bucket_at >= d.bucket_at
-    AND h.bucket_at < d.next_at
-  GROUP BY h.device_id, d.bucket_at, h.kind, h.slot, h.subject_id, h.simulated
-), gone AS (
-  DELETE FROM telemetry.rollup_day h USING day d
-  WHERE h.device_id = d.device_id AND h.bucket_at = d.bucket_at AND h.kind = d.kind
-    AND NOT EXISTS (SELECT FROM fresh f WHERE f.device_id = h.device_id AND f.bucket_at = h.bucket_at AND f.kind = h.kind
-                    AND f.slot = h.slot AND f.subject_id = h.subject_id AND f.simulated = h.simulated)
-)
+-- name: make_day
+CREATE TEMP TABLE IF NOT EXISTS rollup_dirty_day
+  (device_id int, kind int, bucket_at timestamptz, next_at timestamptz, PRIMARY KEY (device_id, kind, bucket_at))
+ON COMMIT DELETE ROWS;
+
+-- name: dirty_days
+-- the days of the dirty hours, unless some of their hours are gone and cannot be made again
+INSERT INTO rollup_dirty_day (device_id, kind, bucket_at, next_at)
+SELECT d.device_id, d.kind, d.bucket_at, (d.bucket_at AT TIME ZONE %(zone)s + interval '1 day') AT TIME ZONE %(zone)s
+FROM (SELECT DISTINCT device_id, kind, date_trunc('day', bucket_at, %(zone)s) AS bucket_at FROM rollup_dirty) d
+WHERE NOT EXISTS (SELECT FROM telemetry.let_go h JOIN telemetry.let_go o ON o.what = 'observation' AND o.kind IN (0, d.kind)
+                  WHERE h.what = 'rollup_hour' AND h.kind = 0 AND d.bucket_at < h.before_at
+                    AND d.bucket_at < o.before_at + interval '1 day');
+
+-- name: analyze_days
+ANALYZE rollup_dirty_day;
+
+-- name: count_days
+INSERT INTO rollup_fresh (device_id, bucket_at, kind, slot, subject_id, simulated, number, low, high, total)
+SELECT h.device_id, d.bucket_at, h.kind, h.slot, h.subject_id, h.simulated, sum(h.number), min(h.low), max(h.high), sum(h.total)
+FROM rollup_dirty_day d
+JOIN telemetry.rollup_hour h ON h.device_id = d.device_id AND h.kind = d.kind AND h.bucket_at >= d.bucket_at
+  AND h.bucket_at < d.next_at
+GROUP BY h.device_id, d.bucket_at, h.kind, h.slot, h.subject_id, h.simulated;
+
+-- name: drop_gone_days
+DELETE FROM telemetry.rollup_day h USING rollup_dirty_day d
+WHERE h.device_id = d.device_id AND h.bucket_at = d.bucket_at AND h.kind = d.kind
+  AND NOT EXISTS (SELECT FROM rollup_fresh f WHERE f.device_id = h.device_id AND f.bucket_at = h.bucket_at AND f.kind = h.kind
+                  AND f.slot = h.slot AND f.subject_id = h.subject_id AND f.simulated = h.simulated);
+
+-- name: put_days
 INSERT INTO telemetry.rollup_day AS h (device_id, bucket_at, kind, slot, subject_id, simulated, number, low, high, total)
-SELECT device_id, bucket_at, kind, slot, subject_id, simulated, number, low, high, total FROM fresh
+SELECT device_id, bucket_at, kind, slot, subject_id, simulated, number, low, high, total FROM rollup_fresh
 ON CONFLICT ON CONSTRAINT rollup_day_pkey DO UPDATE
 SET number = excluded.number, low = excluded.low, high = excluded.high, total = excluded.total
 WHERE (h.number, h.low, h.high, h.total) IS DISTINCT FROM (excluded.number, excluded.low, excluded.high, excluded.total);

@@ -26,8 +26,9 @@ from ingest.errors import AssignmentOverlap
 from ingest.intake import Limits
 from ingest.rollup import Turn
 from ingest.rollup_series import Grain, series
+from simulators.embedded.broker import Broker
 from simulators.embedded.database import Server, create_database, drop_database
-from tests.fix_ingest import message, pressure, taken
+from tests.fix_ingest import IngestProcess, Source, ask, message, pressure, taken, wait_until
 
 EXAMPLE = itertools.count()
 ZONE = "Asia/Shanghai"
@@ -390,3 +391,21 @@ async def test_one_process_at_a_time_and_what_it_did_not_finish_stays_due(
     assert (await rollup.waiting(conn)).batches == 1
     await everything_rolled_up(conn)
     assert await rollup.waiting(conn) == (0, None, 0, 0)
+
+
+def test_the_service_rolls_up_what_it_stored_by_itself(broker: Broker, migrated_database_url: str) -> None:
+    async def begin() -> UUID:
+        conn = await database.connect(migrated_database_url)
+        subject = await own(conn)
+        await conn.close()
+        return subject
+
+    subject = asyncio.run(begin())
+    settings = {"rollup_seconds": "0.1", "keep_batch_days": "30"}
+    with Source(broker) as source, IngestProcess(broker, migrated_database_url, **settings) as process:
+        source.send(message(pressure(1), pressure(2)))
+        assert source.receipt().stored == 2
+        found = "SELECT sum(number) FROM telemetry.subject_day WHERE subject_id = %s AND code = 150021"
+        wait_until(lambda: ask(migrated_database_url, found, subject) == [(2,)], "the day's roll-up")
+        assert process.wait_for_line("retention applied")["rows"] == 0
+        assert process.stop() == 0
