@@ -52,6 +52,46 @@ def test_an_operation_is_its_octets_both_ways(operation: CgmOperation, octets: s
     assert decode("2AAC", bytes.fromhex(octets)) == operation
 
 
+OPERANDS = {
+    CgmOpCode.SET_COMMUNICATION_INTERVAL: "05",
+    CgmOpCode.COMMUNICATION_INTERVAL: "05",
+    CgmOpCode.SET_CALIBRATION: "39000102290304050004",
+    CgmOpCode.GET_CALIBRATION: "0500",
+    CgmOpCode.CALIBRATION: "39000102290304050004",
+    CgmOpCode.RESPONSE_CODE: "1a01",
+    **{
+        CgmOpCode[f"{verb}{name}"]: "4600"
+        for verb in ("SET_", "")
+        for name in ("PATIENT_HIGH", "PATIENT_LOW", "HYPO", "HYPER", "RATE_OF_DECREASE", "RATE_OF_INCREASE")
+    },
+}
+
+
+@pytest.mark.parametrize("crc", [False, True], ids=["plain", "crc"])
+@pytest.mark.parametrize("op_code", CgmOpCode, ids=lambda one: one.name.lower())
+def test_every_operation_goes_there_and_back_with_and_without_its_crc(op_code: CgmOpCode, crc: bool) -> None:
+    operand = bytes.fromhex(OPERANDS.get(op_code, ""))
+    sent = CgmOperation(op_code=op_code, operand=operand, e2e_crc=crc)
+    octets = sent.encode()
+    assert octets[: 1 + len(operand)] == bytes([op_code]) + operand
+    assert len(octets) == 1 + len(operand) + 2 * crc
+    assert CgmOperation.decode(octets) == sent
+    if operand:
+        with pytest.raises(Truncated):
+            CgmOperation.decode(octets[: len(operand)])
+    if crc:
+        with pytest.raises(BadValue):
+            CgmOperation.decode(octets[:-1] + bytes([octets[-1] ^ 1]))
+
+
+@pytest.mark.parametrize("response", CgmResponse, ids=lambda one: one.name.lower())
+@pytest.mark.parametrize("op_code", [one for one in CgmOpCode if one.name.startswith(("SET", "GET", "ST", "RESET"))],
+                         ids=lambda one: one.name.lower())  # fmt: skip
+def test_every_operation_has_every_response(op_code: CgmOpCode, response: CgmResponse) -> None:
+    again = CgmOperation.decode(answer(op_code, response, crc=True).encode())
+    assert (again.request_op_code, again.response_code, again.e2e_crc) == (op_code, response, True)
+
+
 def test_a_level_is_a_number_and_an_interval_minutes() -> None:
     assert CgmOperation.decode(bytes.fromhex("0d4600")).level == Medfloat(70)
     assert CgmOperation.decode(b"\x03\x0a").interval == 10

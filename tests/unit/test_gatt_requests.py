@@ -47,6 +47,68 @@ def test_a_record_access_is_these_octets(access: RecordAccess, octets: str) -> N
     assert RecordAccess.decode(bytes.fromhex(octets)) == access
 
 
+ASKING = (
+    OpCode.REPORT_STORED_RECORDS,
+    OpCode.DELETE_STORED_RECORDS,
+    OpCode.REPORT_NUMBER_OF_STORED_RECORDS,
+    OpCode.COMBINED_REPORT,
+)
+BOUNDS: dict[Operator, tuple[int | DateTime, ...]] = {
+    Operator.ALL: (),
+    Operator.LESS_OR_EQUAL: (7,),
+    Operator.GREATER_OR_EQUAL: (NOON,),
+    Operator.WITHIN_RANGE: (7, 9),
+    Operator.FIRST: (),
+    Operator.LAST: (),
+}
+
+
+@pytest.mark.parametrize("operator", BOUNDS, ids=lambda one: one.name.lower())
+@pytest.mark.parametrize("op_code", ASKING, ids=lambda one: one.name.lower())
+def test_every_request_has_every_operator_and_says_its_bounds(op_code: OpCode, operator: Operator) -> None:
+    asked = record_access.request(op_code, operator, *BOUNDS[operator])
+    again = RecordAccess.decode(asked.encode())
+    assert (again.op_code, again.operator, again.bounds) == (op_code, operator, BOUNDS[operator])
+    assert (again.request_op_code, again.response_code, again.number_of_records) == (None, None, None)
+
+
+@pytest.mark.parametrize("code", ResponseCode, ids=lambda one: one.name.lower())
+@pytest.mark.parametrize("op_code", [*ASKING, OpCode.ABORT_OPERATION], ids=lambda one: one.name.lower())
+def test_every_request_has_every_response(op_code: OpCode, code: ResponseCode) -> None:
+    again = RecordAccess.decode(record_access.response(op_code, code).encode())
+    assert (again.op_code, again.request_op_code, again.response_code) == (OpCode.RESPONSE_CODE, op_code, code)
+
+
+@pytest.mark.parametrize(
+    ("octets", "count"), [("0500f401", 500), ("050007", 7), ("050004030201", 0x01020304), ("0800f401", 500)]
+)
+def test_a_number_of_records_has_as_many_octets_as_the_device_gives_it(octets: str, count: int) -> None:
+    assert RecordAccess.decode(bytes.fromhex(octets)).number_of_records == count
+
+
+@pytest.mark.parametrize("op_code", user_data.UserOpCode, ids=lambda one: one.name.lower())
+@pytest.mark.parametrize("response", user_data.UserResponse, ids=lambda one: one.name.lower())
+def test_every_operation_on_users_has_every_response(
+    op_code: user_data.UserOpCode, response: user_data.UserResponse
+) -> None:
+    again = user_data.UserControlPoint.decode(user_data.answer(op_code, response).encode())
+    assert (again.request_op_code, again.response_value) == (op_code, response)
+
+
+def test_a_user_is_deleted_without_a_parameter() -> None:
+    asked = user_data.UserControlPoint(op_code=user_data.UserOpCode.DELETE_USER_DATA)
+    assert asked.encode() == b"\x03"
+    assert user_data.UserControlPoint.decode(b"\x03") == asked
+    assert (asked.user_index, asked.consent_code, asked.response_value) == (None, None, None)
+
+
+@pytest.mark.parametrize("octets", ["01", "012a", "020100", "20", "2001"])
+def test_half_an_operation_on_users_is_truncated(octets: str) -> None:
+    with pytest.raises(Truncated) as caught:
+        user_data.UserControlPoint.decode(bytes.fromhex(octets))
+    assert caught.value.field == "operand"
+
+
 def test_the_bounds_of_a_request_can_be_read() -> None:
     assert RecordAccess.decode(bytes.fromhex("0103010201")).bounds == (0x0102,)
     assert RecordAccess.decode(bytes.fromhex("02040101000900")).bounds == (1, 9)
