@@ -39,13 +39,14 @@ class Claims:
         self._there = False
         self._database = SteadyConnection(database_url, on_lost=self._lose)
 
-    async def keep(self, busy: Callable[[int], bool]) -> None:
+    async def keep(self, *, able: Callable[[], bool], busy: Callable[[int], bool]) -> None:
         """Look after the share until cancelled; what was claimed stays so until `close`.
 
+        able: whether this process could take messages at all; otherwise it leaves its share to the others.
         busy: whether messages of a partition are still in hand; one that others wait for is given back after that.
         """
         while True:
-            await self._database.run(partial(self._look, busy=busy))
+            await self._database.run(partial(self._look, busy=busy) if able() else self._leave)
             await asyncio.sleep(_ROUND_SECONDS)
 
     async def close(self) -> None:
@@ -73,6 +74,12 @@ class Claims:
             if partition not in self._locked and await _claimed(conn, partition):
                 self._locked.add(partition)
         self._hold(self._locked - surplus)
+
+    async def _leave(self, conn: AsyncConnection) -> None:
+        if self._there:
+            self._hold(set())
+            await conn.execute(_QUERIES["leave"])
+            self._lose()
 
     def _hold(self, partitions: set[int]) -> None:
         if self.held != partitions:

@@ -48,6 +48,7 @@ _OPEN_SECONDS: Final = 2.0
 _LOST_SECONDS: Final = 3.0
 """A request that is not answered by then went to a node that is no more, or no longer leads."""
 
+_PATIENCE_SECONDS: Final = 10.0
 _LEAST_ROOM: Final = 20
 _OUT_BYTES: Final = 16 * 1024 * 1024
 
@@ -88,6 +89,7 @@ class JetStream:
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
         self._sender: asyncio.Task[None] | None = None
         self._complaint = ""
+        self._lost_at = float("-inf")
 
     async def __aenter__(self) -> Self:
         """`run` connects."""
@@ -109,7 +111,7 @@ class JetStream:
         assert self._sender is not None
         async with asyncio.TaskGroup() as group:
             group.create_task(_until_done(self._sender))
-            group.create_task(self._claims.keep(self._busy))
+            group.create_task(self._claims.keep(able=self._able, busy=self._busy))
             while True:
                 await self._connect()
                 await self._pull_shares()
@@ -265,6 +267,10 @@ class JetStream:
                 share.trouble = f"{code} {status.get('Description', '')}".strip()
             share.answered.set()
 
+    def _able(self) -> bool:
+        """Connected, or gone so recently that another node will answer before another process could take over."""
+        return self.connected.is_set() or asyncio.get_running_loop().time() - self._lost_at < _PATIENCE_SECONDS
+
     def _busy(self, number: int) -> bool:
         share = self._shares[number]
         return bool(share.in_hand) or asyncio.get_running_loop().time() - share.asked_at < _LOST_SECONDS
@@ -287,6 +293,7 @@ class JetStream:
 
     async def _on_disconnected(self) -> None:
         self.connected.clear()
+        self._lost_at = asyncio.get_running_loop().time()
         log.warning("broker disconnected")
 
     async def _on_reconnected(self) -> None:

@@ -14,6 +14,9 @@ SELECT count(*) FROM pg_locks
 WHERE locktype = 'advisory' AND classid = 1398098246 AND objid = 0 AND objsubid = 2 AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
+-- name: leave
+SELECT pg_advisory_unlock_all();
+
 -- name: claim
 SELECT pg_try_advisory_lock(1398098246, %(partition)s + 1);
 

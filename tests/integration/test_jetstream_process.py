@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import psycopg
@@ -12,6 +14,10 @@ from tests.fix_ingest import IngestProcess, Source, ask, message, pressure, wait
 from tests.fix_nats import jetstream
 
 COUNT = "SELECT count(*) FROM telemetry.observation"
+LOCKS = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid > 0 AND database ="
+    " (SELECT oid FROM pg_database WHERE datname = current_database()) GROUP BY pid"
+)
 
 
 def test_a_reading_over_mqtt_is_stored_and_its_receipt_comes_back(
@@ -129,11 +135,7 @@ def test_two_processes_share_the_partitions_and_a_source_stays_with_one(
         Source(nats, "gw-4") as fourth,
         Source(nats, "gw-5") as fifth,
     ):
-        locks = (
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid > 0 AND database ="
-            " (SELECT oid FROM pg_database WHERE datname = current_database()) GROUP BY pid"
-        )
-        wait_until(lambda: ask(migrated_database_url, locks) == [(5,), (5,)], "five shares each")
+        wait_until(lambda: ask(migrated_database_url, LOCKS) == [(5,), (5,)], "five shares each")
         sources = (nats_source, second, third, fourth, fifth)
         for number in range(30):
             for source in sources:
@@ -156,6 +158,25 @@ def test_a_cluster_with_other_partitions_than_ingest_knows_of_loses_nothing(migr
             with Source(cluster, name) as source:
                 source.send(message(pressure(1, device=f"ble:{name}")))
                 assert source.receipt().stored == 1
+
+
+def test_a_process_that_cannot_reach_the_cluster_claims_nothing(
+    nats: Nats, nats_source: Source, migrated_database_url: str
+) -> None:
+    environment = IngestProcess(
+        nats, migrated_database_url, **jetstream(nats, broker_password="not this one")
+    ).environment
+    command = [sys.executable, "-m", "ingest", "run"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as refused:
+        try:
+            assert refused.stderr is not None
+            assert any("Authorization Violation" in line for line in refused.stderr)
+            with IngestProcess(nats, migrated_database_url, **jetstream(nats)):
+                wait_until(lambda: ask(migrated_database_url, LOCKS) == [(10,)], "all shares with the other one")
+                nats_source.send(message(pressure(1)))
+                assert nats_source.receipt().stored == 1
+        finally:
+            refused.kill()
 
 
 def test_a_process_that_ends_leaves_its_partitions_to_the_other(
