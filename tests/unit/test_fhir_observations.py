@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.observation import Observation as FhirObservation
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devices.errors import BadValue
@@ -93,40 +93,44 @@ def normal(observation: Observation) -> Observation:
     )
 
 
+DIGITS = st.builds(lambda mantissa, places: mantissa / 10**places, st.integers(-(2**23), 2**23), st.integers(0, 4))
+NUMBERS = st.one_of(st.none(), DIGITS)
+REASONS = st.sampled_from(sorted(ABSENT_NAMES))
+STAMPS = st.datetimes(datetime(2001, 1, 1), datetime(2090, 1, 1))
+QUARTERS = st.integers(-48, 56).map(lambda quarter: timezone(timedelta(minutes=15 * quarter)))
+DEVICE_TIMES = st.one_of(st.none(), STAMPS, st.builds(lambda at, tz: at.replace(tzinfo=tz), STAMPS, QUARTERS))
+TIMES = st.datetimes(datetime(2011, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
+NAMES = st.sets(st.sampled_from(sorted(set(FACT_NAMES) - {"lost-timeline"})), max_size=4)
+CONTEXTS = st.one_of(
+    st.none(),
+    st.builds(
+        Context,
+        meal=st.one_of(st.none(), st.sampled_from(Meal)),
+        site=st.one_of(st.none(), st.sampled_from(Site)),
+        posture=st.one_of(st.none(), st.sampled_from(Posture)),
+    ),
+)
+
+
 @st.composite
 def anything(draw: st.DrawFn) -> Observation:
     kind = draw(st.sampled_from(KINDS))
     count = draw(st.integers(1, len(kind.slots)))
-    digits = st.builds(lambda mantissa, places: mantissa / 10**places, st.integers(-(2**23), 2**23), st.integers(0, 4))
-    number = st.one_of(st.none(), digits)
-    values = tuple(draw(number) for _ in range(count))
-    reasons = st.sampled_from(sorted(ABSENT_NAMES))
-    stamps = st.datetimes(datetime(2001, 1, 1), datetime(2090, 1, 1))
-    quarters = st.integers(-48, 56).map(lambda quarter: timezone(timedelta(minutes=15 * quarter)))
-    names = draw(st.sets(st.sampled_from(sorted(set(FACT_NAMES) - {"lost-timeline"})), max_size=4))
+    values = tuple(draw(NUMBERS) for _ in range(count))
+    names = draw(NAMES)
     return Observation(
         device=draw(st.sampled_from(["eui64:0102030405060708", "ble:f0:00:00:00:00:01", "vendor:A_1.2-3"])),
         kind=kind.code,
         values=values,
         unit=draw(st.sampled_from(sorted(kind.units))),
-        measured_at=draw(st.datetimes(datetime(2011, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))),
-        device_at=draw(st.one_of(st.none(), stamps, st.builds(lambda at, tz: at.replace(tzinfo=tz), stamps, quarters))),
+        measured_at=draw(TIMES),
+        device_at=draw(DEVICE_TIMES),
         record_no=draw(st.integers(0, 2**31 - 1)),
         slot=draw(st.one_of(st.none(), st.integers(0, 255))),
         session=draw(st.one_of(st.none(), st.just("kiosk-7.1"))),
-        absent={index: draw(reasons) for index, value in enumerate(values) if value is None and draw(st.booleans())},
+        absent={index: draw(REASONS) for index, value in enumerate(values) if value is None and draw(st.booleans())},
         facts=tuple(name for name in FACT_NAMES if name in names),
-        context=draw(
-            st.one_of(
-                st.none(),
-                st.builds(
-                    Context,
-                    meal=st.one_of(st.none(), st.sampled_from(Meal)),
-                    site=st.one_of(st.none(), st.sampled_from(Site)),
-                    posture=st.one_of(st.none(), st.sampled_from(Posture)),
-                ),
-            )
-        ),
+        context=draw(CONTEXTS),
     )
 
 
@@ -144,7 +148,8 @@ def test_any_observation_is_valid_r4(observation: Observation) -> None:
         valid(resource)
 
 
-@settings(max_examples=25)
+# on a busy machine a list of whole observations takes long to draw, which says nothing about what is tested
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(anything(), min_size=2, max_size=4, unique_by=lambda one: (one.record_no, one.measured_at)))
 def test_records_in_one_bundle_stay_apart(observations: list[Observation]) -> None:
     resources = [resource for one in observations for resource in resources_of(one, SENDER)]
