@@ -9,7 +9,9 @@ import time
 import psycopg
 
 from devices.message import Leaf, Reason
+from ingest import database
 from simulators.embedded.nats import Nats
+from simulators.embedded.timescaledb import Cluster
 from tests.fix_ingest import IngestProcess, Source, ask, message, pressure, wait_until
 from tests.fix_nats import jetstream
 
@@ -101,6 +103,25 @@ def test_a_poisonous_message_is_quarantined_and_holds_back_nobody(
     assert stored == 5
     reasons = ask(migrated_database_url, "SELECT reason FROM telemetry.quarantine ORDER BY reason")
     assert reasons == [("malformed",), ("not-storable",)]
+
+
+def test_while_the_database_is_killed_and_away_messages_wait_at_the_server_and_are_stored_once(
+    nats: Nats, nats_source: Source
+) -> None:
+    with Cluster() as server:
+        database.migrate(server.url)
+        with IngestProcess(nats, server.url, **jetstream(nats)) as process:
+            nats_source.send(message(pressure(1)))
+            assert nats_source.receipt().stored == 1
+            server.kill()
+            for number in range(2, 7):
+                nats_source.send(message(pressure(number), message_id=f"m-{number}"))
+            process.wait_for_line("database does not take the work, holding")
+            server.start()
+            receipts = [nats_source.receipt() for _ in range(5)]
+            assert sum(receipt.stored + receipt.duplicate for receipt in receipts) == 5
+            assert ask(server.url, COUNT) == [(6,)]
+            assert process.stop() == 0
 
 
 def test_a_status_is_kept_with_its_source(
