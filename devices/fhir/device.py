@@ -62,13 +62,10 @@ def _specialization(kind: int) -> tuple[str, str]:
 def phd_device(plate: Nameplate) -> Resource:
     """The device. A maker, model or version that it does not tell is `unknown`, because the profile demands each."""
     specializations = dict.fromkeys(map(_specialization, plate.kinds)) or {GENERIC: None}
-    identifiers = device_identifiers(plate.device)
-    if plate.system_id:
-        identifiers[0]["value"] = dashed(plate.system_id.upper())
     found: Resource = {
         "resourceType": "Device",
         "meta": {"profile": [f"{GUIDE}/StructureDefinition/PhdDevice"]},
-        "identifier": identifiers,
+        "identifier": device_identifiers(plate.device, plate.system_id),
         "manufacturer": plate.manufacturer or _UNKNOWN,
         "modelNumber": plate.model or _UNKNOWN,
         "type": concept(MDC, SIMPLE_MDS, display="MDC_MOC_VMS_MDS_SIMP"),

@@ -20,6 +20,7 @@ BLUETOOTH_SYSTEM: Final = "http://hl7.org/fhir/sid/eui-48/bluetooth"
 DEVICE_SYSTEM: Final = "urn:suifang:device"
 RECORD_SYSTEM: Final = "urn:suifang:record"
 NO_EUI64: Final = "00-00-00-00-00-00-00-00"
+"""What version 1 of the guide demanded of a device without one; it says nothing of which device it is."""
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:suifang:fhir")
 _QUARTER: Final = timedelta(minutes=15)
@@ -66,11 +67,12 @@ def dashed(digits: str) -> str:
     return "-".join(digits[at : at + 2] for at in range(0, len(digits), 2))
 
 
-def device_identifiers(device: str) -> list[Resource]:
-    """Device.identifier: SYSID (zeros where the device has none, as the guide demands), BTMAC, and our own."""
+def device_identifiers(device: str, system_id: str = "") -> list[Resource]:
+    """Device.identifier: SYSID and BTMAC, as far as the device has them, and our own. system_id: 16 hex digits, where
+    the device is not known by it."""
     scheme, digits = device.partition(":")[0], _hex(device)
-    is_eui64 = scheme == "eui64" and len(digits) == 16
-    found = [_identifier("SYSID", EUI64_SYSTEM, dashed(digits) if is_eui64 else NO_EUI64)]
+    eui64 = system_id.upper() or (digits if scheme == "eui64" and len(digits) == 16 else "")
+    found = [_identifier("SYSID", EUI64_SYSTEM, dashed(eui64))] if eui64 else []
     if scheme == "ble" and len(digits) == 12:
         found.append(_identifier("BTMAC", BLUETOOTH_SYSTEM, dashed(digits)))
     return [*found, {"system": DEVICE_SYSTEM, "value": device}]

@@ -67,12 +67,8 @@ def with_facts(observation: Observation, *facts: Fact) -> Observation:
 def test_a_device_says_what_the_guide_demands() -> None:
     found = phd_device(PLATE)
     assert found["meta"]["profile"] == ["http://hl7.org/fhir/uv/phd/StructureDefinition/PhdDevice"]
-    assert [one["value"] for one in found["identifier"]] == [
-        "00-00-00-00-00-00-00-00",
-        "F0-00-00-00-00-01",
-        "ble:f0:00:00:00:00:01",
-    ]
-    assert [codes(one["type"], IDENTIFIER_TYPES) for one in found["identifier"][:2]] == [["SYSID"], ["BTMAC"]]
+    assert [one["value"] for one in found["identifier"]] == ["F0-00-00-00-00-01", "ble:f0:00:00:00:00:01"]
+    assert codes(found["identifier"][0]["type"], IDENTIFIER_TYPES) == ["BTMAC"]
     assert codes(found["type"], MDC) == ["65573"]
     assert codes(found["specialization"][0]["systemType"], MDC) == ["528391"]
     assert [codes(one["type"], MDC) for one in found["version"]] == [["531976"]]
@@ -83,6 +79,22 @@ def test_a_device_that_tells_nothing_still_has_maker_model_and_version() -> None
     assert (found["manufacturer"], found["modelNumber"], found["version"][0]["value"]) == ("unknown",) * 3
     assert codes(found["specialization"][0]["systemType"], MDC) == ["528457"]
     assert nameplate_in(sent(found)) == Nameplate(device="vendor:7", manufacturer="", model="")
+
+
+def test_a_device_with_an_eui64_bears_it_as_ieee_writes_it() -> None:
+    for plate in (
+        Nameplate(device="eui64:00601900010e9234", manufacturer="x", model="y"),
+        Nameplate(device="vendor:7", manufacturer="x", model="y", system_id="00601900010e9234"),
+    ):
+        first = phd_device(plate)["identifier"][0]
+        assert (codes(first["type"], IDENTIFIER_TYPES), first["value"]) == (["SYSID"], "00-60-19-00-01-0E-92-34")
+
+
+def test_zeros_are_no_eui64() -> None:
+    zeros = {"system": "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680", "value": "00-00-00-00-00-00-00-00"}
+    resource = phd_device(PLATE)
+    found = nameplate_in(resource | {"identifier": [zeros, *resource["identifier"]]})
+    assert (found.device, found.system_id) == (PLATE.device, "")
 
 
 def test_a_body_composition_analyser_is_no_mere_scale() -> None:
