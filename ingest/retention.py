@@ -51,6 +51,10 @@ class Held(enum.StrEnum):
     NOT_ROLLED_UP = "not-rolled-up"
 
 
+_RECONCILED: Final = {What.BATCHES: "batch", What.QUARANTINE: "quarantine"}
+"""What the books are held against: `ingest.reconcile` must know where it ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keep:
     """How long each sort is kept; None: for ever. kinds: of observations by the code of their kind, before
@@ -140,10 +144,13 @@ class _Run:
         return LetGo(what, before, rows=await self._by_devices(_SQL[f"delete_{what.value}"], parameters), held=held)
 
     async def rows(self, what: What, before: datetime) -> LetGo:
-        if self._dry_run:
-            return LetGo(what, before, rows=await self._value(_SQL[f"count_{what.value}"], {"before": before}))
-        parameters = {"before": before, "most": _MOST}
-        return LetGo(what, before, rows=await self._piece_by_piece(_SQL[f"delete_{what.value}"], parameters))
+        rows = await self._value(_SQL[f"count_{what.value}"], {"before": before})
+        if rows and not self._dry_run:
+            if what in _RECONCILED:
+                await self._conn.execute(_SQL["put_let_go"], self._limit(_RECONCILED[what], [0], before))
+            parameters = {"before": before, "most": _MOST}
+            rows = await self._piece_by_piece(_SQL[f"delete_{what.value}"], parameters)
+        return LetGo(what, before, rows=rows)
 
     async def _chunks(self, schema: str, before: datetime) -> LetGo:
         async with self._conn.transaction():

@@ -52,10 +52,12 @@ CREATE TABLE telemetry.rollup_rule (         -- how the roll-ups were made: anot
   left_out bigint NOT NULL                   -- facts of readings that do not count
 );
 
-CREATE TABLE telemetry.let_go (              -- up to where retention removed what: roll-ups of that time are not made again
-  what       text NOT NULL CONSTRAINT let_go_what CHECK (what IN ('observation', 'rollup_hour')),
+CREATE TABLE telemetry.let_go (              -- up to where retention removed what: that time is not rolled up or reconciled again
+  what       text NOT NULL CONSTRAINT let_go_what CHECK (
+    what IN ('observation', 'rollup_hour', 'batch', 'quarantine')
+  ),
   kind       int NOT NULL,                   -- 0: every kind
-  before_at  timestamptz NOT NULL,           -- identity_at of observations, bucket_at of hours
+  before_at  timestamptz NOT NULL,           -- of identity_at, bucket_at, judged_at, resolved_at
   applied_at timestamptz NOT NULL,
   CONSTRAINT let_go_pkey PRIMARY KEY (what, kind)
 );

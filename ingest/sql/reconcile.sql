@@ -1,13 +1,14 @@
 -- The books against what is there.
 
 -- name: unbatched
--- the account against what the batches say they stored
+-- the account against what the batches say they stored; not the days of batches that retention let go
 SELECT s.site, s.source, a.day, a.stored, COALESCE(b.stored, 0)
 FROM telemetry.account a
 JOIN telemetry.source s ON s.source_id = a.source_id
 LEFT JOIN (SELECT source_id, day, sum(stored) AS stored FROM telemetry.batch_source GROUP BY source_id, day) b
   ON b.source_id = a.source_id AND b.day = a.day
 WHERE (%(since)s::date IS NULL OR a.day >= %(since)s) AND a.stored <> COALESCE(b.stored, 0)
+  AND a.day > (SELECT COALESCE(max(before_at)::date, '-infinity') FROM telemetry.let_go WHERE what = 'batch')
 ORDER BY a.day, s.site, s.source;
 
 -- name: batches_short
@@ -34,7 +35,8 @@ WHERE (%(since)s::date IS NULL OR b.stored_at >= %(since)s)
 ORDER BY b.batch_id;
 
 -- name: unquarantined
--- over all days: a row of the quarantine counts how often the same thing came, and a replayed one left the refused
+-- over all days: a row of the quarantine counts how often the same thing came, and a replayed one left the refused.
+-- Where retention let resolved ones go, it cannot be told any more
 SELECT s.site, s.source, a.refused, COALESCE(q.kept, 0)
 FROM (SELECT source_id, sum(refused)::bigint AS refused FROM telemetry.account GROUP BY source_id) a
 JOIN telemetry.source s ON s.source_id = a.source_id
@@ -42,7 +44,7 @@ LEFT JOIN (
   SELECT topic, sum(times - CASE WHEN resolution LIKE 'replayed:%%' THEN 1 ELSE 0 END)::bigint AS kept
   FROM telemetry.quarantine GROUP BY topic
 ) q ON q.topic = 'suifang/v1/' || s.site || '/' || s.source || '/observations'
-WHERE a.refused <> COALESCE(q.kept, 0)
+WHERE a.refused <> COALESCE(q.kept, 0) AND NOT EXISTS (SELECT FROM telemetry.let_go WHERE what = 'quarantine')
 ORDER BY s.site, s.source;
 
 -- name: unjudged_since

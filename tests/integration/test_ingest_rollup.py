@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from psycopg import AsyncConnection
 
 from devices.nomenclature import BLOOD_PRESSURE, BODY_COMPOSITION, KINDS
-from devices.observation import Fact, Observation
-from ingest import assignments, commit, database, rollup
+from devices.observation import Observation
+from ingest import assignments, commit, corrections, database, rollup
 from ingest.directory import Directory
 from ingest.errors import AssignmentOverlap
 from ingest.intake import Limits
@@ -80,6 +80,7 @@ class World:
     stored: dict[tuple[int, int], Record] = field(default_factory=dict)
     assigned: list[Assigned] = field(default_factory=list)
     wrong: set[tuple[int, int]] = field(default_factory=set)
+    amended: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def subject_of(self, record: Record) -> UUID | None:
         at = BEGAN + timedelta(minutes=record.minutes)
@@ -97,11 +98,14 @@ class World:
         values: dict[Key, list[Decimal]] = defaultdict(list)
         for key, record in self.stored.items():
             subject = self.subject_of(record)
-            if subject is None or key in self.wrong or set(record.facts) & set(LEFT_OUT):
+            # an amended reading is looked at anew: what made it implausible may be gone
+            left_out = set(LEFT_OUT) - ({"implausible"} if key in self.amended else set())
+            if subject is None or key in self.wrong or set(record.facts) & left_out:
                 continue
             local = (BEGAN + timedelta(minutes=record.minutes)).astimezone(ZoneInfo(ZONE))
             bucket = local.replace(minute=0, second=0, microsecond=0, hour=local.hour if grain is Grain.HOUR else 0)
-            for slot, value in enumerate(numbers_of(record)):
+            first, *others = numbers_of(record)
+            for slot, value in enumerate((self.amended.get(key, first), *others)):
                 factor = CANONICAL.get(record.unit, Decimal(1)) if slot < 3 else Decimal(1)
                 values[
                     str(subject), f"{self.prefix}-{record.device}", bucket.astimezone(UTC), 150020, slot,
@@ -153,8 +157,11 @@ steps = st.lists(
         ),
         st.tuples(st.just("end"), st.tuples(st.integers(0, 5), st.integers(0, 41 * 24))),
         st.tuples(st.just("revoke"), st.integers(0, 5)),
-        st.tuples(st.just("wrong"), st.integers(0, 9)),
-        st.tuples(st.just("wrong"), st.integers(0, 9)),
+        st.tuples(
+            st.just("correct"),
+            st.tuples(st.sampled_from(["wrong", "right", "amend"]), st.integers(0, 9), st.integers(1, 5)),
+        ),
+        st.tuples(st.just("correct"), st.tuples(st.just("wrong"), st.integers(0, 9), st.just(0))),
         st.tuples(st.just("roll"), st.none()),
     ),
     min_size=8,
@@ -222,15 +229,28 @@ class Run:
             one = self.world.assigned.pop(which % len(self.world.assigned))
             await assignments.revoke_assignment(self.conn, one.number, now=NOW)
 
-    async def wrong(self, which: int) -> None:
-        if self.world.stored:
-            device, number = key = list(self.world.stored)[which % len(self.world.stored)]
-            await self.conn.execute(
-                "UPDATE telemetry.observation o SET facts = facts | %s FROM telemetry.device d"
-                " WHERE d.device_id = o.device_id AND d.device_uid = %s AND o.record_no = %s",
-                (int(Fact.ENTERED_IN_ERROR), f"{self.world.prefix}-{device}", number),
-            )
+    async def correct(self, what: tuple[str, int, int]) -> None:
+        how, which, more = what
+        if not self.world.stored:
+            return
+        key = list(self.world.stored)[which % len(self.world.stored)]
+        found = await self.conn.execute(
+            "SELECT device_id, kind, identity_at, record_no FROM telemetry.observation JOIN telemetry.device USING"
+            " (device_id) WHERE device_uid = %s AND record_no = %s",
+            (f"{self.world.prefix}-{key[0]}", key[1]),
+        )
+        (row,) = await found.fetchall()
+        said: dict[str, Any] = {"by": "test", "reason": "a test", "now": NOW}
+        if how == "wrong":
+            await corrections.enter_in_error(self.conn, corrections.Key(*row), **said)
             self.world.wrong.add(key)
+        elif how == "right" and key in self.world.wrong:
+            await corrections.reinstate(self.conn, corrections.Key(*row), **said)
+            self.world.wrong.remove(key)
+        elif how == "amend" and key not in self.world.wrong:
+            value = numbers_of(self.world.stored[key])[0] + more / 2
+            await corrections.amend(self.conn, corrections.Key(*row), {0: value}, **said)
+            self.world.amended[key] = value
 
     async def roll(self, _: None = None) -> None:
         await everything_rolled_up(self.conn)
