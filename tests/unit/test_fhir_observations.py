@@ -156,6 +156,41 @@ def test_records_in_one_bundle_stay_apart(observations: list[Observation]) -> No
     assert list(observations_in(resources)) == [normal(one) for one in observations]
 
 
+GUIDE = "http://hl7.org/fhir/uv/phd"
+VALUES = {
+    "PhdNumericObservation": {"valueQuantity", "dataAbsentReason"},
+    "PhdCompoundNumericObservation": {"component", "dataAbsentReason"},
+    "PhdBitsEnumerationObservation": {"component"},
+    "PhdCodedEnumerationObservation": {"valueCodeableConcept"},
+}
+"""The elements that may hold a value, by profile."""
+
+
+@settings(max_examples=40)
+@given(anything())
+def test_every_resource_has_what_the_guide_demands_of_its_profile(observation: Observation) -> None:
+    for resource in resources_of(observation, SENDER):
+        profile = resource.get("meta", {}).get("profile", [""])[0]
+        if profile.endswith("/PhdCoincidentTimeStampObservation"):
+            assert resource["status"] == "final"
+            assert resource["device"] == {"reference": SENDER.gateway}
+            assert not {"identifier", "derivedFrom", "hasMember", "performer"} & set(resource)
+            continue
+        categories = [codes(one, f"{GUIDE}/CodeSystem/PhdObservationCategories") for one in resource["category"]]
+        assert categories.count(["phd"]) == 1
+        gateways = [one for one in resource["extension"] if one["url"].endswith("/observation-gatewayDevice")]
+        assert [one["valueReference"]["reference"] for one in gateways] == [SENDER.gateway]
+        assert resource["subject"]["reference"]
+        assert resource["device"]["reference"]
+        assert resource["effectiveDateTime"] == observation.measured_at.isoformat()
+        assert all(not {"system", "type"} & set(one) for one in resource["identifier"][:-1])
+        held = {"valueQuantity", "valueCodeableConcept", "component", "dataAbsentReason"} & set(resource)
+        if profile:
+            assert len(codes(resource["code"], MDC)) == 1
+            assert held
+            assert held <= VALUES[profile.rpartition("/")[2]]
+
+
 def test_a_cuff_reading_is_a_compound_a_pulse_its_bits_and_its_clock() -> None:
     found = resources_of(CUFF, SENDER)
     assert [profiles(one)[0] for one in found] == [
