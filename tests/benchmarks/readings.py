@@ -6,6 +6,7 @@ import struct
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -86,15 +87,16 @@ def next_of(device: int, turn: int, began: datetime) -> Series:
     )
 
 
-def payloads_of(made: Sequence[Observation], form: str, now: datetime) -> list[bytes]:
-    """A message for each `PER_MESSAGE` of them."""
+def payloads_of(made: Sequence[Observation], form: str, now: datetime, devices: int = 1) -> list[bytes]:
+    """A message for each `PER_MESSAGE` of so many devices; form: "observations" or "series"."""
     payloads = []
-    for number in range(len(made) // PER_MESSAGE):
-        part = list(made[number * PER_MESSAGE : (number + 1) * PER_MESSAGE])
+    for number in range(len(made) // (PER_MESSAGE * devices)):
+        first = number * PER_MESSAGE * devices
+        parts = [list(made[first + one * PER_MESSAGE : first + (one + 1) * PER_MESSAGE]) for one in range(devices)]
         if form == "series":
-            message = Message(message_id=f"b-{number}", sent_at=now, series=[series_of(part)])
+            message = Message(message_id=f"b-{number}", sent_at=now, series=[series_of(part) for part in parts])
         else:
-            message = Message(message_id=f"b-{number}", sent_at=now, observations=part)
+            message = Message(message_id=f"b-{number}", sent_at=now, observations=list(chain.from_iterable(parts)))
         payloads.append(encode(message))
     return payloads
 
