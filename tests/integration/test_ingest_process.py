@@ -125,8 +125,9 @@ def test_killed_between_delivery_and_receipt_it_stores_exactly_once_after_a_rest
         with psycopg.connect(migrated_database_url) as holding:
             holding.execute(f"LOCK TABLE telemetry.{held} IN ACCESS EXCLUSIVE MODE")
             source.send(message(pressure(1), pressure(2)))
-            waiting = (
+            waiting = (  # the roll-ups may wait too
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+                " AND query ~ 'COPY telemetry.observation|INSERT INTO telemetry.batch'"
             )
             wait_until(lambda: ask(migrated_database_url, waiting) == [(1,)], "the commit that waits")
             process.kill()
