@@ -429,3 +429,35 @@ def test_the_service_rolls_up_what_it_stored_by_itself(broker: Broker, migrated_
         wait_until(lambda: ask(migrated_database_url, found, subject) == [(2,)], "the day's roll-up")
         assert process.wait_for_line("retention applied")["rows"] == 0
         assert process.stop() == 0
+
+
+async def test_they_are_right_after_rolling_up_while_two_processes_write(
+    telemetry: AsyncConnection, migrated_database_url: str
+) -> None:
+    subject = await own(telemetry)
+    done = asyncio.Event()
+
+    async def write(numbers: range) -> None:
+        conn = await database.connect(migrated_database_url)
+        for start in numbers[::20]:
+            some = (weeks_ago(number, number % 97) for number in range(start, start + 20))
+            one = taken(message(*some), limits=ANY_AGE)
+            await commit.store_with_retry(conn, Directory(), [one], now=NOW)
+        await conn.close()
+
+    async def roll() -> int:
+        times = 0
+        while not done.is_set():
+            turn = (await rollup.roll_up(telemetry, zone=ZONE, now=NOW)).turn
+            times += turn is Turn.ROLLED_UP
+            await asyncio.sleep(0)
+        return times
+
+    rolling = asyncio.create_task(roll())
+    await asyncio.gather(write(range(600)), write(range(300, 900)))
+    done.set()
+    assert await rolling > 1
+    await everything_rolled_up(telemetry)
+    counted = await seen(telemetry, subject, Grain.HOUR)
+    assert [number for _, number, _ in counted] == [len(range(hour, 900, 97)) for hour in range(97)]
+    assert sum(number for _, number, _ in await seen(telemetry, subject, Grain.DAY)) == 900
