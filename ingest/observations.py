@@ -219,7 +219,7 @@ async def _window(
         "last": until + _NEAR,
         "kinds": None if kinds is None else list(kinds),
     }
-    return [as_stored(row) for row in await _rows(conn, "window", parameters)]
+    return [as_stored(row) for row in await _of_one(conn, "window", parameters)]
 
 
 async def latest(conn: AsyncConnection, subject_id: UUID, *, since: datetime | None = None) -> list[StoredObservation]:
@@ -244,7 +244,7 @@ async def latest(conn: AsyncConnection, subject_id: UUID, *, since: datetime | N
             "last": end + _NEAR,
             "kinds": kinds,
         }
-        stored = [as_stored(row) for row in await _rows(conn, "latest", parameters)]
+        stored = [as_stored(row) for row in await _of_one(conn, "latest", parameters)]
         found.update((observation.concept, observation) for observation in stored)
     return [found[concept] for concept in sorted(found)]
 
@@ -283,6 +283,18 @@ async def _fetch(conn: AsyncConnection, query: sql.SQL, parameters: Any) -> list
     async with conn.cursor(row_factory=tuple_row, binary=True) as cursor:
         await cursor.execute(query, parameters)
         return await cursor.fetchall()
+
+
+async def _of_one(conn: AsyncConnection, name: str, parameters: Any) -> list[tuple[Any, ...]]:
+    """A question about one subject: planned once a connection, whatever the parameters. Planning over all partitions
+    for each would take longer than to answer; which of them are not looked at is decided when it runs."""
+    async with conn.pipeline():
+        async with conn.transaction(), conn.cursor(row_factory=tuple_row, binary=True) as cursor:
+            await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            await cursor.execute(QUERIES[name], parameters, prepare=True)
+            found = await cursor.fetchall()
+            await conn.execute("SET LOCAL plan_cache_mode = auto")  # for a transaction that was there before
+    return found
 
 
 def as_stored(row: Sequence[Any]) -> StoredObservation:
