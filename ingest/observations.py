@@ -288,12 +288,11 @@ async def _fetch(conn: AsyncConnection, query: sql.SQL, parameters: Any) -> list
 async def _of_one(conn: AsyncConnection, name: str, parameters: Any) -> list[tuple[Any, ...]]:
     """A question about one subject: planned once a connection, whatever the parameters. Planning over all partitions
     for each would take longer than to answer; which of them are not looked at is decided when it runs."""
-    async with conn.pipeline():
-        async with conn.transaction(), conn.cursor(row_factory=tuple_row, binary=True) as cursor:
-            await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            await cursor.execute(QUERIES[name], parameters, prepare=True)
-            found = await cursor.fetchall()
-            await conn.execute("SET LOCAL plan_cache_mode = auto")  # for a transaction that was there before
+    async with conn.pipeline(), conn.transaction(), conn.cursor(row_factory=tuple_row, binary=True) as cursor:
+        await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await cursor.execute(QUERIES[name], parameters, prepare=True)
+        found = await cursor.fetchall()
+        await conn.execute("SET LOCAL plan_cache_mode = auto")  # for a transaction that was there before
     return found
 
 
