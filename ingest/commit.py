@@ -160,9 +160,7 @@ async def store(
             )
             if stored:
                 batch = Batch(batch_id, now, len(intakes), stored, duplicate, refused)
-                await bookkeeping.add_batch(
-                    conn, directory, batch, rows=rows, placed=placed, kept_out=written.fates
-                )
+                await bookkeeping.add_batch(conn, directory, batch, rows=rows, placed=placed, kept_out=written.fates)
             counts = [tally.counts() for tally in tallies if tally.intake.topic is not None]
             await bookkeeping.add_accounts(conn, directory, counts, batch_id, now, accounted=accounted)
             await conn.execute("COMMIT")
