@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,6 +85,8 @@ class Consumer:
         self._all_published.set()
         self._held = threading.BoundedSemaphore(session.receive_maximum)
         self._turn = threading.Lock()
+        self._told: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
+        self._waking = False
         self._closing = False
         self._said = False
         self._client = self._make_client()
@@ -239,6 +242,17 @@ class Consumer:
         self._tell(self._published)
 
     def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
+        """Word for the event loop, in order. It is woken once for all that is said until it listens."""
+        self._told.append((callback, arguments))
         loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(callback, *arguments)
+        if not self._waking and loop is not None and not loop.is_closed():
+            self._waking = True
+            loop.call_soon_threadsafe(self._listen)
+
+    # called by the event loop
+
+    def _listen(self) -> None:
+        self._waking = False  # first: what is said from here on wakes again, or is still heard below
+        while self._told:
+            callback, arguments = self._told.popleft()
+            callback(*arguments)
