@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from devices.observation import NEVER_JUDGED, QUESTIONABLE_FACTS, Fact, fact_names
 from monitor.evaluation_record import NotJudged
 from monitor.outcomes import Outcome
 from monitor.programme import load_packs
 from monitor.severity import KIND_ORDER, Severity
 from monitor.unjudged import Unjudged
-from monitor.web import wording
+from monitor.web import reading_view, wording
 from monitor.web.texts import LANGUAGES, Texts, UnknownText, texts
 
 WEB = Path(__file__).parents[2] / "monitor" / "web"
@@ -79,6 +80,38 @@ def test_every_kind_severity_and_programme_has_its_words() -> None:
         assert all(t(f"kind.{kind}.word") and t(f"kind.{kind}.note") for kind in KIND_ORDER)
         assert all(t(f"severity.{severity.value}") for severity in Severity)
         assert all(t.has(f"programme.{pack.programme}") for pack in load_packs("2011"))
+
+
+UNSAID = {
+    Fact.VALIDATED,  # what a reading without doubt is anyway
+    Fact.MANUALLY_ENTERED,
+    Fact.FROM_STORAGE,
+    Fact.SIMULATED,
+    Fact.BATTERY_LOW,  # about the device: the technical page has batteries
+    Fact.UNREGISTERED_DEVICE,  # such a reading has nobody's page
+    Fact.TRAILING_BYTES,
+    Fact.NO_DEVICE_CLOCK,  # these three are said under `clock`
+    Fact.CLOCK_CORRECTED,
+    Fact.CLOCK_NOT_SET,
+}
+"""Facts without a text of their own."""
+
+
+@pytest.mark.parametrize("fact", [fact for fact in Fact if fact not in UNSAID])
+def test_each_fact_has_a_text_in_both_languages(fact: Fact) -> None:
+    (name,) = fact_names(fact)
+    assert HAN.search(ZH(f"fact.{name}"))
+    assert EN(f"fact.{name}")
+
+
+def test_no_fact_goes_unsaid_that_bars_a_reading_or_puts_it_in_doubt() -> None:
+    assert {fact for fact in UNSAID if fact & (NEVER_JUDGED | QUESTIONABLE_FACTS)} == set()
+    assert {fact for fact in UNSAID if ZH.has(f"fact.{fact_names(fact)[0]}")} == set()
+
+
+def test_a_provisional_reading_is_shown_as_one_in_doubt() -> None:
+    words, _, _, used = reading_view._quality(int(Fact.PROVISIONAL), False, ZH)
+    assert (words, used) == ("存疑：暂定（标准尚未定型）", True)
 
 
 def test_a_missing_text_is_an_error_and_an_unknown_language_is_chinese() -> None:
