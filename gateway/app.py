@@ -114,6 +114,7 @@ class Gateway:
                 for name, part in self._parts.items():
                     group.create_task(self._last(name, part))
         finally:
+            self._outbox.let_all_go()
             self._uplink.stop()
 
     async def _last(self, name: str, part: Callable[[], Awaitable[None]]) -> None:

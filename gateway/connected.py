@@ -144,15 +144,7 @@ class ConnectedDevice:
         try:
             return catalogue.decode(characteristic, raw, self.product)
         except DeviceError as error:
-            reason = type(error).__name__
-            self.log.warning(
-                "frame cannot be read",
-                characteristic=characteristic,
-                field=error.field,
-                reason=reason,
-                why=error.detail,
-            )
-            self.outbox.odd(self.plate.device, characteristic, raw, error.field, reason)
+            self.note_odd(characteristic, raw, error)
             return None
 
     def observed(
@@ -164,29 +156,59 @@ class ConnectedDevice:
         return catalogue.observe(value, source, moment, context=context, product=self.product)
 
     def keep(self, observations: list[Observation], mark: Mark | None = None) -> None:
-        """Commit to the outbox. OutboxFull, OutboxBroken: and the session ends."""
-        try:
+        """Commit to the outbox. OutboxFull, OutboxBroken."""
+        if observations or mark is not None:
             self.outbox.put(observations, mark)
-        except (OutboxFull, OutboxBroken) as error:
-            self.failure = error
-            self.heard.set()
-            raise
+        self._note_kept(*observations)
+
+    def hold(self, observation: Observation, until: datetime) -> int:
+        """Commit to the outbox, to be sent when it is whole, or at that time; its row. OutboxFull, OutboxBroken."""
+        row = self.outbox.hold(observation, until)
+        self._note_kept(observation)
+        return row
+
+    def _note_kept(self, *observations: Observation) -> None:
         self.kept += len(observations)
         for observation in observations:
             self.log.info("kept", kind=observation.kind, record_no=observation.record_no, facts=observation.facts)
 
+    def guarded(self, hear: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """`hear`, for the frames of a subscription. What it raises stays the session's failure: nothing is heard, and
+        where the stack lets us nothing is confirmed, after it."""
+
+        def guard(raw: bytes) -> None:
+            self.heard.set()
+            if self.failure is not None:
+                raise self.failure
+            try:
+                hear(raw)
+            except (OutboxFull, OutboxBroken) as error:
+                self.failure = error
+                raise
+
+        return guard
+
     def on_indication(self, characteristic: str, raw: bytes) -> None:
-        """A frame of an indicated measurement: commit before this returns."""
-        self.heard.set()
-        if self.failure is not None:
-            raise self.failure
-        try:
-            value = self.decoded(characteristic, raw)
-        except (OutboxFull, OutboxBroken) as error:
-            self.failure = error
-            raise
-        if value is not None:
-            self.keep(list(self.observed(value, self.moment(live=True))))
+        """A frame of an indicated measurement: commit before this returns. OutboxFull, OutboxBroken."""
+        value = self.decoded(characteristic, raw)
+        if isinstance(value, Characteristic):
+            self.hear(value)
+
+    def hear(self, value: Characteristic, *, live: bool = True, mark: Mark | None = None) -> None:
+        """A whole value: keep the observations in it, and, where it gives fewer than it holds, the value as an oddity
+        with the reason. OutboxFull, OutboxBroken."""
+        self.keep(list(self.observed(value, self.moment(live=live))), mark)
+        why = catalogue.why_odd(value)
+        if why is not None:
+            self.note_odd(value.uuid, value.encode(), why)
+
+    def note_odd(self, characteristic: str, raw: bytes, why: DeviceError) -> None:
+        """Keep a frame that gives no observation, or not all that it holds. OutboxFull, OutboxBroken."""
+        reason = type(why).__name__
+        self.log.warning(
+            "frame cannot be read", characteristic=characteristic, field=why.field, reason=reason, why=why.detail
+        )
+        self.outbox.odd(self.plate.device, characteristic, raw, why.field, reason)
 
     async def quiet(self, idle_s: float) -> None:
         """Return when the link is closed, the outbox has failed, or nothing was heard for `idle_s`."""

@@ -24,6 +24,7 @@ from devices.message import MOST_BYTES, Receipt, digest, encode_kept
 from devices.observation import Observation
 from gateway.errors import OutboxBroken, OutboxBusy, OutboxFull
 from gateway.outbox_file import connect, translated
+from gateway.outbox_held import Held
 from gateway.receipts import Refused, Settlement, judge
 
 MOST_ODDITIES: Final = 10_000
@@ -31,6 +32,8 @@ MOST_ODDITIES: Final = 10_000
 
 _ENVELOPE_OCTETS: Final = 1024
 """More than a message has around its observations."""
+
+_PUT: Final = "INSERT INTO observation (body, put_at) VALUES (?, ?)"
 
 TRIES_A_FULL_DISK_AFTER: Final = timedelta(seconds=30)
 
@@ -101,6 +104,7 @@ class Outbox:
         self._most_octets = most_octets
         self._most_together = most_together
         self._ids = ids
+        self._held = Held()
         self._flights: dict[str, _Flight] = {}
         self._digests: dict[str, str] = {}
         self._disk_full_until: datetime | None = None
@@ -139,14 +143,43 @@ class Outbox:
         """Keep, and move the device's mark, in one transaction. OutboxFull: nothing was kept."""
         now = self._clock().isoformat()
         with self._transaction() as database:
-            if self._octets() >= self._most_octets:
-                raise OutboxFull
-            database.executemany(
-                "INSERT INTO observation (body, put_at) VALUES (?, ?)",
-                [(msgspec.json.encode(observation), now) for observation in observations],
-            )
+            self._require_room()
+            database.executemany(_PUT, [(msgspec.json.encode(observation), now) for observation in observations])
             if mark is not None:
                 database.execute("INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?)", mark)
+        self.changed.set()
+
+    def hold(self, observation: Observation, until: datetime) -> int:
+        """Keep, and send it only when it is complete, let go, or that time has come; its row. OutboxFull.
+
+        A first part that comes again while it is held is the same row.
+        """
+        row = self._held.same(observation)
+        if row is None:
+            with self._transaction() as database:
+                self._require_room()
+                row = database.execute(_PUT, (msgspec.json.encode(observation), self._clock().isoformat())).lastrowid
+            assert row is not None
+        self._held.add(row, observation, until)
+        return row
+
+    def complete(self, row: int, observation: Observation) -> bool:
+        """Put the whole in place of what is held. False: it is held no more. OutboxFull: it is held on."""
+        if not self._held.waits(row):
+            return False
+        with self._transaction() as database:
+            database.execute("UPDATE observation SET body = ? WHERE id = ?", (msgspec.json.encode(observation), row))
+        self.let_go(row)
+        return True
+
+    def let_go(self, row: int) -> None:
+        """What is held may be sent as it is."""
+        self._held.let_go(row)
+        self.changed.set()
+
+    def let_all_go(self) -> None:
+        """So may all that is held."""
+        self._held.let_all_go()
         self.changed.set()
 
     def mark(self, device: str, service: str) -> Mark | None:
@@ -262,11 +295,15 @@ class Outbox:
         """Make a message of the oldest observations without one."""
         rows: list[tuple[int]] = []
         octets = 0
+        held = self._held.rows(now)
         for number, length in self._all(
-            "SELECT id, length(body) FROM observation WHERE message IS NULL ORDER BY id LIMIT ?", self._most_together
+            "SELECT id, length(body) FROM observation WHERE message IS NULL ORDER BY id LIMIT ?",
+            self._most_together + len(held),
         ):
+            if number in held:
+                continue
             octets += length + 1
-            if rows and octets > MOST_BYTES - _ENVELOPE_OCTETS:
+            if len(rows) == self._most_together or (rows and octets > MOST_BYTES - _ENVELOPE_OCTETS):
                 break
             rows.append((number,))
         if not rows:
@@ -285,6 +322,10 @@ class Outbox:
 
     def _refusal(self, message_id: str, refused: Refused, body: bytes) -> tuple[Any, ...]:
         return (message_id, *refused, body, self._clock().isoformat())
+
+    def _require_room(self) -> None:
+        if self._octets() >= self._most_octets:
+            raise OutboxFull
 
     def _octets(self) -> int:
         pages, free, size = (

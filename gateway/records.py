@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from devices.clock import Moment
@@ -20,7 +19,7 @@ from devices.gatt.glucose import GlucoseMeasurement, GlucoseMeasurementContext
 from devices.gatt.record_access import RecordAccess, ResponseCode, report_all, report_from
 from devices.observation import Observation
 from gateway.connected import ConnectedDevice
-from gateway.errors import AccessRefused, LinkLost, NoAnswer, OutboxBroken, OutboxFull
+from gateway.errors import AccessRefused, LinkLost, NoAnswer
 from gateway.outbox import Mark
 
 SERVICE: Final = "1808"
@@ -53,14 +52,12 @@ class _Fetch:
     def on_measurement(self, raw: bytes) -> None:
         """A record."""
         device = self._device
-        device.heard.set()
         value = device.decoded(_MEASUREMENT, raw)
         if isinstance(value, GlucoseMeasurement):
             self._measurements.append((value, device.moment(live=False)))
 
     def on_context(self, raw: bytes) -> None:
         """The circumstances of a record, joined by its number."""
-        self._device.heard.set()
         value = self._device.decoded(_CONTEXT, raw)
         if isinstance(value, GlucoseMeasurementContext):
             self._contexts[value.sequence_number] = value
@@ -68,7 +65,6 @@ class _Fetch:
     def on_answer(self, raw: bytes) -> None:
         """The end of the procedure: commit before this returns."""
         device = self._device
-        device.heard.set()
         value = device.decoded(_CONTROL, raw)
         if not isinstance(value, RecordAccess):
             return
@@ -120,7 +116,7 @@ async def collect(device: ConnectedDevice) -> Report:
     running = [_Fetch(device, mark)]  # notifications go to the fetch that runs
 
     def to(hear: Callable[[_Fetch, bytes], None]) -> Callable[[bytes], None]:
-        return lambda raw: _guarded(device, partial(hear, running[-1]), raw)
+        return device.guarded(lambda raw: hear(running[-1], raw))
 
     if _CONTEXT in services:
         await link.subscribe(SERVICE, _CONTEXT, to(_Fetch.on_context))
@@ -137,15 +133,6 @@ async def collect(device: ConnectedDevice) -> Report:
         return Report.NO_RECORDS
     device.log.warning("records not reported", response_code=code)
     return Report.REFUSED
-
-
-def _guarded(device: ConnectedDevice, hear: Callable[[bytes], None], raw: bytes) -> None:
-    try:
-        hear(raw)
-    except (OutboxFull, OutboxBroken) as error:
-        device.failure = error
-        device.heard.set()
-        raise
 
 
 async def _run(device: ConnectedDevice, fetch: _Fetch, request: RecordAccess) -> int | None:

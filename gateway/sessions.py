@@ -10,7 +10,7 @@ from functools import partial
 
 from devices import catalogue
 from devices.gatt.glucose import GlucoseMeasurement
-from gateway import records
+from gateway import records, two_parts
 from gateway.connected import ConnectedDevice
 from gateway.errors import AccessRefused, LinkLost, NoAnswer, OutboxFull
 from gateway.radio import INDICATED
@@ -74,12 +74,14 @@ async def _hear(device: ConnectedDevice) -> Outcome:
         if characteristic in catalogue.BY_UUID and characteristic in link.services.get(service, frozenset())
     ]
     reported: records.Report | None = None
+    own = {two_parts.UUID: two_parts.TwoParts(device).on_indication}
     if GlucoseMeasurement.uuid in link.services.get(records.SERVICE, frozenset()):
         reported = await records.collect(device)
     elif not declared:
         return Outcome.NO_SERVICE
     for service, characteristic in declared:
-        await link.subscribe(service, characteristic, partial(device.on_indication, characteristic))
+        hear = own.get(characteristic, partial(device.on_indication, characteristic))
+        await link.subscribe(service, characteristic, device.guarded(hear))
     if declared:
         await device.quiet(device.terms.idle_s)
     if device.kept:

@@ -85,15 +85,26 @@ class BodyCompositionFeature(Characteristic, frozen=True, kw_only=True):
     features: int
 
 
+_OF_A_FRAME: Final = frozenset({"multiple_packet", "reserved", "trailing"})
+
+
 def merge(first: BodyCompositionMeasurement, second: BodyCompositionMeasurement) -> BodyCompositionMeasurement:
-    """The two frames of one measurement as one. BadValue: their units or users differ."""
-    if (first.unit, first.user_id) != (second.unit, second.user_id):
-        raise BadValue("two packets of different users or units", field="multiple_packet")
-    known: dict[str, Any] = {
-        name: value for name, value in msgspec.structs.asdict(second).items() if value is not None and name != "unit"
-    }
-    absent = {name for name, value in msgspec.structs.asdict(first).items() if value is None}
-    return msgspec.structs.replace(first, **{name: known[name] for name in absent & known.keys()})
+    """The two frames of one measurement as one. BadValue: names what they contradict each other in, so that they are of
+    two measurements: unit, user, time, or a value. A value of 0 was not computed, and contradicts none."""
+    found: dict[str, Any] = {"trailing": first.trailing + second.trailing}
+    mine = msgspec.structs.asdict(first)
+    for name, value in msgspec.structs.asdict(second).items():
+        if name in _OF_A_FRAME or _says_nothing(name, value):
+            continue
+        if _says_nothing(name, mine[name]):
+            found[name] = value
+        elif mine[name] != value:
+            raise BadValue(f"{value} in the second packet of {mine[name]}", field=name)
+    return msgspec.structs.replace(first, **found)
+
+
+def _says_nothing(name: str, value: object) -> bool:
+    return value is None or (value == 0 and name != "user_id")
 
 
 def _si(number: float | None, imperial: str | None, unit: str) -> Value:

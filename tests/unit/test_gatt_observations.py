@@ -11,6 +11,7 @@ import pytest
 from devices import medfloat
 from devices.catalogue import observe
 from devices.clock import DateTime, Moment
+from devices.errors import BadValue
 from devices.gatt import blood_pressure, body_composition, cgm, glucose_record, heart_rate, pulse_oximeter, thermometer
 from devices.gatt.blood_pressure import BloodPressureMeasurement
 from devices.gatt.glucose import (
@@ -346,6 +347,32 @@ def test_two_packets_of_a_composition_are_one() -> None:
         body_fat_percentage=24.3, user_id=1, weight=80.0, multiple_packet=True
     )
     assert body_composition.merge(first, second).weight == 80.0
+
+
+@pytest.mark.parametrize(
+    ("field", "second"),
+    [
+        ("unit", {"unit": "[lb_av]"}),
+        ("user_id", {"user_id": 0}),
+        ("time_stamp", {"time_stamp": DateTime(2026, 11, 22, 8, 1, 0)}),
+        ("weight", {"weight": 80.1}),
+    ],
+)
+def test_packets_that_contradict_each_other_are_of_two_compositions(field: str, second: dict[str, Any]) -> None:
+    first = body_composition.BodyCompositionMeasurement(
+        body_fat_percentage=24.3, user_id=1, time_stamp=DateTime(2026, 11, 22, 8, 0, 0), weight=80.0
+    )
+    other = body_composition.BodyCompositionMeasurement(body_fat_percentage=None, **second)
+    with pytest.raises(BadValue) as raised:
+        body_composition.merge(first, other)
+    assert raised.value.field == field
+
+
+def test_what_a_packet_did_not_compute_is_taken_from_the_other() -> None:
+    first = body_composition.BodyCompositionMeasurement(body_fat_percentage=24.3, height=0.0, user_id=1)
+    second = body_composition.BodyCompositionMeasurement(body_fat_percentage=0.0, height=1.7, trailing=b"\x01")
+    found = body_composition.merge(first, second)
+    assert (found.body_fat_percentage, found.height, found.user_id, found.trailing) == (24.3, 1.7, 1, b"\x01")
 
 
 def test_a_temperature_carries_its_site() -> None:
