@@ -140,15 +140,17 @@ def _one_by_one(payload: bytes) -> Decoded:
             taken.observations.append((index, decoded))
         else:
             _refuse(taken, decoded, _content(item))
-    index = len(items)
+    count = index = len(items)
     for item in several:
         found = _decode_series(index, item)
+        count += len(found) if isinstance(found, Series) else 1
+        _check_count(count)  # before any is made an observation: a column of a message may have very many entries
         if isinstance(found, Series):
             index = _take_series(taken, index, found)
         else:
             _refuse(taken, found, _content(item))
             index += 1
-    _check_count(index)
+    _check_count(count)
     return taken
 
 
@@ -166,7 +168,7 @@ def _decode_item(index: int, item: Any) -> Observation | Remark:
     except (msgspec.MsgspecError, UnicodeError) as error:
         return Remark(index, _field_of(str(error), "observation"), Reason.MALFORMED, short(str(error)))
     except MalformedMessage as error:
-        return Remark(index, short(error.field), Reason.NOT_A_NUMBER, error.detail)
+        return Remark(index, short(error.field) or "observation", Reason.NOT_A_NUMBER, error.detail)
     return meaning_error(index, observation) or observation
 
 
@@ -179,7 +181,7 @@ def _decode_series(index: int, item: Any) -> Series | Remark:
     except (msgspec.MsgspecError, UnicodeError) as error:
         return Remark(index, _field_of(str(error), "series"), Reason.MALFORMED, short(str(error)))
     except MalformedMessage as error:
-        return Remark(index, short(error.field), Reason.NOT_A_NUMBER, error.detail)
+        return Remark(index, short(error.field) or "series", Reason.NOT_A_NUMBER, error.detail)
 
 
 def _tolerant(payload: bytes, why: str) -> tuple[str, list[Any], list[Any]]:

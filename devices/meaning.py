@@ -33,14 +33,15 @@ def meaning_error(index: int, observation: Observation) -> Remark | None:
 def _kind_or_unit_error(index: int, observation: Observation) -> Remark:
     kind = BY_CODE.get(observation.kind)
     if kind is None:
-        return Remark(index, "kind", Reason.UNKNOWN_KIND, f"{observation.kind} is not in the table of kinds")
+        return Remark(index, "kind", Reason.UNKNOWN_KIND, short(f"{observation.kind} is not in the table of kinds"))
     return Remark(index, "unit", Reason.UNKNOWN_UNIT, f"{kind.ref} takes {' or '.join(kind.units)}")
 
 
 def _absent_error(index: int, observation: Observation, slots: int) -> Remark | None:
     for slot, reason in observation.absent.items():
         if reason not in ABSENT_NAMES or not 0 <= slot < slots:
-            return Remark(index, f"absent[{slot}]", Reason.UNKNOWN_ABSENT_REASON, f"one of {', '.join(ABSENT_NAMES)}")
+            where = short(f"absent[{slot}]")
+            return Remark(index, where, Reason.UNKNOWN_ABSENT_REASON, f"one of {', '.join(ABSENT_NAMES)}")
         if slot < len(observation.values) and observation.values[slot] is not None:
             return Remark(index, f"absent[{slot}]", Reason.MALFORMED, "a slot holds a number or is absent, not both")
     return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -151,12 +152,19 @@ def encode_kept(message_id: str, sent_at: datetime, observations: Sequence[bytes
 
 def encode_observation(observation: Observation) -> bytes:
     """UTF-8 JSON of one observation, as it is kept in quarantine."""
-    return _encoder.encode(observation)
+    return _encode_any(observation)
 
 
 def encode_series(series: Series) -> bytes:
     """UTF-8 JSON of one series, as it is kept in quarantine where its columns do not fit each other."""
-    return _encoder.encode(series)
+    return _encode_any(series)
+
+
+def _encode_any(item: Observation | Series) -> bytes:
+    try:
+        return _encoder.encode(item)
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON can write it escaped, UTF-8 has nothing for it
+        return json.dumps(msgspec.to_builtins(item, str_keys=True)).encode()
 
 
 def digest(payload: bytes) -> str:
