@@ -206,7 +206,8 @@ def _plain(form: _Form, indices: list[int], group: _Read, earliest: int, latest:
     fit = possible(shape, numbers) & (measured >= earliest) & (measured <= latest)
     facts = np.zeros(count, np.int64)
     if any(group.facts):
-        facts = _integers(map(fact_bits, group.facts))
+        bits = {names: fact_bits(names) for names in set(group.facts)}
+        facts = _integers(map(bits.__getitem__, group.facts))
         fit &= facts >= 0
     if any(group.absent):
         fit &= np.fromiter((not reasons for reasons in group.absent), np.bool_)
@@ -231,7 +232,6 @@ def _plain(form: _Form, indices: list[int], group: _Read, earliest: int, latest:
     return rows.at(np.flatnonzero(fit).tolist()), [indices[place] for place in np.flatnonzero(~fit).tolist()]
 
 
-@lru_cache(maxsize=4096)
 def fact_bits(names: tuple[str, ...]) -> int:
     """-1: one of them is unknown."""
     bits = 0

@@ -10,7 +10,7 @@ from typing import Final
 from devices import decoding, message
 from devices.clock import FUTURE_WITHIN
 from devices.errors import MalformedMessage
-from devices.meaning import meaning_error, time_error, value_notices
+from devices.meaning import meaning_error, short, time_error, value_notices
 from devices.message import Reason, Remark, Topic
 from devices.observation import Fact, Observation
 from ingest import columns
@@ -43,17 +43,15 @@ class Intake:
     payload_sha256: str
     message_id: str
     sent: int
+    affinity: str = ""
+    """What decides the writer: the first device, of what can be stored and what cannot. It follows from the message
+    alone: two processes that receive it at different times must agree which of them stores it."""
     rows: Rows = columns.NONE
     refused: list[Remark] = field(default_factory=list)
     notices: list[Remark] = field(default_factory=list)
     contents: dict[int, bytes] = field(default_factory=dict)
     devices: set[str] = field(default_factory=set)
     sessions: set[str] = field(default_factory=set)
-
-    @property
-    def affinity(self) -> str:
-        """What decides the writer: the first device."""
-        return self.rows.devices[0] if self.rows.devices else self.topic_text
 
     def keep(self, rows: Rows) -> None:
         """Have these rows, and know their names."""
@@ -97,19 +95,23 @@ def take(topic_text: str, payload: bytes, received_at: datetime, limits: Limits)
         decoded = decoding.decode(payload) if whole is None else None
     except MalformedMessage as error:
         reason = Reason.TOO_LARGE if len(payload) > message.MOST_BYTES else Reason.MALFORMED
-        intake = Intake(topic_text, topic, received_at, payload, digest, digest, 1)
+        if topic is None:
+            topic_text = short(topic_text)
+        intake = Intake(topic_text, topic, received_at, payload, digest, digest, 1, affinity=topic_text)
         intake.refused.append(Remark(-1, error.field, reason, error.detail))
         return intake
     if decoded is not None:
         sent = len(decoded.observations) + len(decoded.refused)
-        intake = Intake(topic_text, topic, received_at, payload, digest, decoded.message_id, sent)
+        affinity = decoded.observations[0][1].device if decoded.observations else topic_text
+        intake = Intake(topic_text, topic, received_at, payload, digest, decoded.message_id, sent, affinity)
         intake.refused.extend(decoded.refused)
         intake.contents.update(decoded.contents)
         intake.keep(columns.of_rows(_rows(intake, decoded.observations, limits)))
         return intake
     assert whole is not None
     size = len(whole.observations) + sum(map(len, whole.series))
-    intake = Intake(topic_text, topic, received_at, payload, digest, whole.message_id, size)
+    affinity = whole.observations[0].device if whole.observations else whole.series[0].device
+    intake = Intake(topic_text, topic, received_at, payload, digest, whole.message_id, size, affinity)
     within = microseconds(received_at - limits.ancient), microseconds(received_at + limits.future)
     parts, others = columns.plain(whole.observations, *within)
     left = [(index, whole.observations[index]) for index in others]
