@@ -105,10 +105,11 @@ async def add_accounts(
     now: datetime,
     *,
     accounted: bool,
-) -> None:
-    """Last in the transaction: the rows that writers share are locked for the shortest time."""
+) -> list[str]:
+    """Last in the transaction: the rows that writers share are locked for the shortest time. The devices that were said
+    to be seen."""
     if not counts:
-        return
+        return []
     sums: dict[tuple[int, date], list[int]] = {}
     for count in counts:
         row = sums.setdefault((directory.sources[count.source], count.day), [0, 0, 0, 0, 0])
@@ -126,11 +127,11 @@ async def add_accounts(
             },
         )
     sources = [source_id for source_id, _ in sums]
-    if devices := directory.unseen(set().union(*(count.devices for count in counts)), now):
-        await conn.execute(QUERIES["see_devices"], {"devices": devices, "now": now})
+    if seen := directory.unseen(set().union(*(count.devices for count in counts)), now):
+        await conn.execute(QUERIES["see_devices"], {"devices": [directory.devices[uid] for uid in seen], "now": now})
     await conn.execute(QUERIES["see_sources"], {"sources": sources, "now": now})
     if not accounted:
-        return
+        return seen
     messages, sent, stored, duplicate, refused = zip(*sums.values(), strict=True)
     await conn.execute(
         QUERIES["add_accounts"],
@@ -144,3 +145,4 @@ async def add_accounts(
             "refused": list(refused),
         },
     )
+    return seen

@@ -7,7 +7,6 @@ serialization failure); nothing but time is lost, since identity comes from cont
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import random
 from bisect import bisect_right
@@ -162,11 +161,12 @@ async def store(
                 batch = Batch(batch_id, now, len(intakes), stored, duplicate, refused)
                 await bookkeeping.add_batch(conn, directory, batch, rows=rows, placed=placed, kept_out=written.fates)
             counts = [tally.counts() for tally in tallies if tally.intake.topic is not None]
-            await bookkeeping.add_accounts(conn, directory, counts, batch_id, now, accounted=accounted)
+            seen = await bookkeeping.add_accounts(conn, directory, counts, batch_id, now, accounted=accounted)
             await conn.execute("COMMIT")
     except BaseException:
         await _roll_back(conn)
         raise
+    directory.saw(seen, now)
     return Stored(
         [tally.receipt() for tally in tallies],
         batch_id if stored else None,
@@ -247,5 +247,7 @@ async def _write_rows(
 async def _roll_back(conn: AsyncConnection) -> None:
     if conn.closed:
         return
-    with contextlib.suppress(Error):  # the first error is the one to tell
+    try:
         await conn.rollback()
+    except Error:  # the first error is the one to tell; the next batch must not join what is left of this one
+        await conn.close()

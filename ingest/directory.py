@@ -39,12 +39,14 @@ class Directory:
         self._registered.clear()
         self._seen.clear()
 
-    def unseen(self, devices: Iterable[str], now: datetime) -> list[int]:
+    def unseen(self, devices: Iterable[str], now: datetime) -> list[str]:
         """Those that were not said to be seen in the last half minute: to be said at most so often, not each batch."""
         since = now - _SEEN_EVERY
-        new = [uid for uid in devices if self._seen.get(uid, since) <= since]
-        self._seen.update(dict.fromkeys(new, now))
-        return [self.devices[uid] for uid in new]
+        return [uid for uid in devices if self._seen.get(uid, since) <= since]
+
+    def saw(self, devices: Iterable[str], now: datetime) -> None:
+        """Behind the commit that said so: an attempt that was rolled back said nothing."""
+        self._seen.update(dict.fromkeys(devices, now))
 
     async def learn(
         self,
