@@ -74,7 +74,10 @@ class SteadyConnection:
             self._conn = None
 
     async def _ready(self) -> AsyncConnection:
-        if self._conn is None or self._conn.closed:
+        if self._conn is not None and self._conn.closed:
+            self._conn = None
+            self._on_lost()
+        if self._conn is None:
             self._conn = await database.connect(self._url)
             await database.require_migrated(self._conn)
         return self._conn
