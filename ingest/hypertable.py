@@ -44,7 +44,7 @@ class Written(NamedTuple):
 async def write(conn: AsyncConnection, placed: Placed) -> Written:
     """Store these rows in the caller's transaction, after its savepoint. The first delivery wins, in the batch too.
 
-    Errors: `psycopg.Error`.
+    Errors: `psycopg.Error`; `SerializationFailure` also where the row that kept one out is gone: another try stores it.
     """
     if not placed.packed:
         return Written({}, staged=False)
@@ -76,7 +76,10 @@ async def _merge(conn: AsyncConnection, packed: Sequence[bytes], repeats: set[in
     if not kept_out:
         return {}
     cursor = await conn.execute(QUERIES["stage_compare"], {"ordinals": list(kept_out), "first": first, "last": last})
-    return {
+    fates = {
         ordinal - first_ordinal: Fate.CONFLICT if other else Fate.DUPLICATE
         for ordinal, other in await cursor.fetchall()
     }
+    if len(fates) != len(kept_out):
+        raise errors.SerializationFailure("a row that kept another out was let go meanwhile")
+    return fates

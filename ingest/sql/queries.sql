@@ -70,9 +70,11 @@ SELECT device_id FROM telemetry.odd_device WHERE device_id = ANY(%s);
 
 -- name: known_identities
 -- a record of an odd clock: by the ledger, else where an earlier delivery with an ordinary correction put it
+-- days and the rest: an interval is multiplied in floating point, which does not hold each microsecond of far years
 SELECT n.ordinal, COALESCE(l.identity_at, o.identity_at)
 FROM (
-  SELECT ordinal, device_id, kind, record_no, timestamptz '2000-01-01 00:00+00' + us * interval '1 microsecond' AS device_at
+  SELECT ordinal, device_id, kind, record_no, timestamptz '2000-01-01 00:00+00'
+    + us / 86400000000 * interval '24 hours' + mod(us, 86400000000) * interval '1 microsecond' AS device_at
   FROM unnest(%(ordinals)s::int[], %(devices)s::int[], %(stamps)s::int8[], %(kinds)s::int[], %(records)s::int[])
     AS u(ordinal, device_id, us, kind, record_no)
 ) n
@@ -86,7 +88,8 @@ WHERE l.identity_at IS NOT NULL OR o.identity_at IS NOT NULL;
 
 -- name: add_odd_identities
 INSERT INTO telemetry.odd_identity (device_id, device_at, kind, record_no, identity_at)
-SELECT device_id, timestamptz '2000-01-01 00:00+00' + stamp * interval '1 microsecond', kind, record_no,
+SELECT device_id, timestamptz '2000-01-01 00:00+00'
+         + stamp / 86400000000 * interval '24 hours' + mod(stamp, 86400000000) * interval '1 microsecond', kind, record_no,
        timestamptz '2000-01-01 00:00+00' + identity * interval '1 microsecond'
 FROM unnest(%(devices)s::int[], %(stamps)s::int8[], %(kinds)s::int[], %(records)s::int[], %(identities)s::int8[])
   AS u(device_id, stamp, kind, record_no, identity)
@@ -97,7 +100,7 @@ INSERT INTO telemetry.odd_device (device_id) SELECT DISTINCT unnest(%s::int[]) O
 
 -- name: make_stage
 CREATE TEMP TABLE IF NOT EXISTS observation_stage
-  (LIKE telemetry.observation, ordinal int GENERATED ALWAYS AS IDENTITY) ON COMMIT DELETE ROWS;
+  (LIKE telemetry.observation, ordinal bigint GENERATED ALWAYS AS IDENTITY) ON COMMIT DELETE ROWS;
 
 -- name: stage_begin
 SELECT min(ordinal), min(identity_at), max(identity_at) FROM observation_stage;

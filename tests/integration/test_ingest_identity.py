@@ -170,3 +170,13 @@ async def test_after_the_clock_was_set_right_its_old_records_are_still_found(tel
 async def test_the_first_year_of_the_calendar_is_a_stamp_like_any_other(telemetry: AsyncConnection) -> None:
     first = pressure(1, device_at=datetime(1, 1, 1))
     assert await stored_of(telemetry, first, first) == [(1, 0), (0, 1)]
+
+
+async def test_stamps_of_far_years_a_microsecond_apart_are_records_of_their_own(telemetry: AsyncConnection) -> None:
+    at = datetime(2026, 1, 10, tzinfo=UTC)
+    years = (datetime(1, 1, 1), datetime(1600, 1, 1), datetime(9999, 12, 31, 23, 59, 59))
+    stamps = [year + timedelta(microseconds=count) for year in years for count in range(12)]
+    far = [pressure(1, measured_at=at + timedelta(seconds=n), device_at=stamp) for n, stamp in enumerate(stamps)]
+    for repeats in (0, 1):
+        outcome = await commit.store_with_retry(telemetry, Directory(), [taken(message(*far))], now=datetime.now(UTC))
+        assert (outcome.stored, outcome.duplicate) == ((36, 0), (0, 36))[repeats]
