@@ -67,7 +67,7 @@ class Writer:
         broker: Broker,
         *,
         clock: Callable[[], datetime],
-        most: int = 5000,
+        most: int = 10_000,
         seconds: float = 0.05,
         unknown_devices: UnknownDevices = UnknownDevices.STORE,
     ) -> None:

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     """Messages in hand without acknowledgement; the broker keeps the rest."""
 
     writers: Annotated[int, Field(ge=1, le=16)] = 2
-    batch_observations: PositiveInt = 5000
+    batch_observations: PositiveInt = 10_000
     batch_seconds: PositiveFloat = 0.05
     """A batch that grows while the writer is busy waits this long for more; an idle writer waits not at all."""
 

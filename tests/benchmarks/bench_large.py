@@ -1,8 +1,9 @@
 """Ten million observations (`SUIFANG_BENCH_ROWS` sets another number): reads, cold and warm, and a minute of ingest.
 
 Reads go through the published read side on one connection: everything of one resident in 90 days, and the newest of
-each concept. Cold: the server was restarted and the operating system told to forget its files, before each round of
-residents not asked for yet. The limit of a read is the server's own time for the same rows, from EXPLAIN ANALYZE.
+each concept. Warm: what is asked for was asked for before. Cold: the server was restarted and the operating system told
+to forget its files, before each round of residents not asked for yet. The limit of a read is the server's own time for
+the same rows, from EXPLAIN ANALYZE.
 The minute of ingest goes into that same table, end to end from MQTT to receipt; its limit is bare COPY as in `ingest`.
 """
 
@@ -87,10 +88,10 @@ def _progress(part: float) -> None:
 
 
 async def _reads(url: str, residents: Sequence[int], now: datetime) -> dict[str, float]:
-    """Milliseconds. The statements are prepared by the first few, who are asked twice."""
+    """Milliseconds, of the second time that each is asked."""
     conn = await database.connect(url)
     try:
-        for number in list(residents)[:10]:
+        for number in residents:
             await _window(conn, number, now)
             await _latest(conn, number)
         counted = [await _timed(partial(_window, conn, number, now)) for number in residents]
@@ -182,6 +183,7 @@ def _p95(milliseconds: Sequence[float]) -> float:
 def sustained(url: str, seconds: float, now: datetime) -> dict[str, Any]:
     """Series from several sources for so long, made as they are sent; values a second, overall and each ten seconds."""
     bare = [_bare(url, now)]
+    # the readings of the filling are no batches, so the roll-ups have the new ones to do, as in a service that runs
     with Broker() as broker, Service(broker, url) as service:
         sources = Sources(broker)
         marks: list[int] = []
@@ -202,7 +204,7 @@ def sustained(url: str, seconds: float, now: datetime) -> dict[str, Any]:
     rate = stored * VALUES / took
     each = [round((count - before) * VALUES / 10) for before, count in pairwise([0, *marks])]
     return {
-        "form": "series",
+        "form": "series, 500 a message",
         "seconds": round(took, 1),
         "observations": stored,
         "values_per_s": round(rate),
@@ -214,11 +216,12 @@ def sustained(url: str, seconds: float, now: datetime) -> dict[str, Any]:
 
 
 def _messages(now: datetime) -> Iterator[bytes]:
-    """A message of the next hundred readings of the next of 2000 cuffs, for ever."""
+    """A message of the next hundred readings of the next five of 2000 cuffs, for ever."""
     began = now.replace(microsecond=0) - timedelta(days=3)
     for number in range(10**9):
-        device, turn = number % 2000, number // 2000
-        yield encode(Message(message_id=f"b-{number}", sent_at=now, series=[next_of(device, turn, began)]))
+        first, turn = number * 5 % 2000, number * 5 // 2000
+        several = [next_of(first + one, turn, began) for one in range(5)]
+        yield encode(Message(message_id=f"b-{number}", sent_at=now, series=several))
 
 
 def _bare(url: str, now: datetime) -> float:

@@ -6,6 +6,7 @@ arrived mixed, as time went on. The one index is built at the end, which takes a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -61,7 +62,7 @@ def fill(url: str, rows: int, now: datetime, progress: Callable[[float], None] =
         conn.execute("DROP INDEX telemetry.observation_key")
         written = 0
         for day in range(DAYS):
-            for stream, count in _day(first, day, max(1, rows // (DAYS * 2 * RESIDENTS)), now):
+            for stream, count in _day(first, day, max(1, math.ceil(rows / (DAYS * 2 * RESIDENTS))), now):
                 with conn.cursor() as cursor, cursor.copy(_COPY) as copy:
                     copy.write(stream)
                 written += count
