@@ -197,10 +197,11 @@ class ConnectedDevice:
     def hear(self, value: Characteristic, *, live: bool = True, mark: Mark | None = None) -> None:
         """A whole value: keep the observations in it, and, where it gives fewer than it holds, the value as an oddity
         with the reason. OutboxFull, OutboxBroken."""
-        self.keep(list(self.observed(value, self.moment(live=live))), mark)
         why = catalogue.why_odd(value)
         if why is not None:
+            # before the mark moves past it
             self.note_odd(value.uuid, value.encode(), why)
+        self.keep(list(self.observed(value, self.moment(live=live))), mark)
 
     def note_odd(self, characteristic: str, raw: bytes, why: DeviceError) -> None:
         """Keep a frame that gives no observation, or not all that it holds. OutboxFull, OutboxBroken."""

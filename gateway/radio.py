@@ -14,10 +14,21 @@ from typing import Any, Final, NamedTuple, Protocol
 from devices.catalogue import short_uuid
 from devices.errors import UnknownCharacteristic
 
-INDICATED: Final = (("1810", "2A35"), ("1822", "2A5E"), ("181D", "2A9D"), ("181B", "2A9C"), ("1809", "2A1C"))
+INDICATED: Final = (
+    ("1810", "2A35"),
+    ("1810", "2B34"),
+    ("1822", "2A5E"),
+    ("181D", "2A9D"),
+    ("181B", "2A9C"),
+    ("1809", "2A1C"),
+    ("1840", "2B8B"),
+)
 """Measurements a device sends by itself once they are switched on: service and characteristic."""
 
-HEALTH_SERVICES: Final = ("1808", *(service for service, _ in INDICATED))
+STORED: Final = (("1810", "2B36"), ("1840", "2BDD"))
+"""Records in segments, sent when the service's record access control point asks for them."""
+
+HEALTH_SERVICES: Final = tuple(dict.fromkeys(("1808", *(service for service, _ in INDICATED))))
 """Services whose devices are connected to."""
 
 

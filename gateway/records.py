@@ -10,32 +10,22 @@ Nothing is ever deleted on the meter: its memory is shared with the person's oth
 from __future__ import annotations
 
 import asyncio
-import enum
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from devices.clock import Moment
 from devices.gatt.glucose import GlucoseMeasurement, GlucoseMeasurementContext
 from devices.gatt.record_access import RecordAccess, ResponseCode, report_all, report_from
 from devices.observation import Observation
+from gateway import record_procedure
 from gateway.connected import ConnectedDevice
-from gateway.errors import AccessRefused, LinkLost, NoAnswer
+from gateway.errors import LinkLost, NoAnswer
 from gateway.outbox import Mark
+from gateway.record_procedure import CONTROL, Report
 
 SERVICE: Final = "1808"
 _MEASUREMENT: Final = GlucoseMeasurement.uuid
 _CONTEXT: Final = GlucoseMeasurementContext.uuid
-_CONTROL: Final = RecordAccess.uuid
-_BUSY: Final = 0xFE  # Procedure Already In Progress (Core Supplement, Part B, 1.2)
-_BUSY_WAITS_S: Final = (1.0, 3.0)
-
-
-class Report(enum.StrEnum):
-    """How the meter answered."""
-
-    DONE = "done"
-    NO_RECORDS = "no-records"
-    REFUSED = "refused"
 
 
 class _Fetch:
@@ -65,7 +55,7 @@ class _Fetch:
     def on_answer(self, raw: bytes) -> None:
         """The end of the procedure: commit before this returns."""
         device = self._device
-        value = device.decoded(_CONTROL, raw)
+        value = device.decoded(CONTROL, raw)
         if not isinstance(value, RecordAccess):
             return
         if value.response_code in (ResponseCode.SUCCESS, ResponseCode.PROCEDURE_NOT_COMPLETED):
@@ -121,39 +111,19 @@ async def collect(device: ConnectedDevice) -> Report:
     if _CONTEXT in services:
         await link.subscribe(SERVICE, _CONTEXT, to(_Fetch.on_context))
     await link.subscribe(SERVICE, _MEASUREMENT, to(_Fetch.on_measurement))
-    await link.subscribe(SERVICE, _CONTROL, to(_Fetch.on_answer))
+    await link.subscribe(SERVICE, CONTROL, to(_Fetch.on_answer))
     code = await _run(device, running[0], report_all() if mark is None else report_from(mark.sequence))
     if mark is not None and not running[0].continues:
         device.log.warning("record numbers began anew", mark=mark.sequence)
         running.append(_Fetch(device, None))
         code = await _run(device, running[1], report_all())
-    if code == ResponseCode.SUCCESS:
-        return Report.DONE
-    if code == ResponseCode.NO_RECORDS_FOUND:
-        return Report.NO_RECORDS
-    device.log.warning("records not reported", response_code=code)
-    return Report.REFUSED
+    return record_procedure.meaning(device, code)
 
 
 async def _run(device: ConnectedDevice, fetch: _Fetch, request: RecordAccess) -> int | None:
     """The response code of one procedure."""
-    for wait_s in (*_BUSY_WAITS_S, None):
-        try:
-            await device.link.write(SERVICE, _CONTROL, request.encode())
-            break
-        except AccessRefused as error:
-            if error.code != _BUSY or wait_s is None:
-                raise
-            await asyncio.sleep(wait_s)
-    listening = asyncio.ensure_future(device.quiet(device.terms.idle_s))
     try:
-        ends: set[asyncio.Future[Any]] = {fetch.answer, listening}
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        listening.cancel()
-    if fetch.answer.done():
-        return fetch.answer.result().response_code
-    if device.failure is not None:
-        raise device.failure
-    fetch.commit(complete=False)
-    raise LinkLost if device.link.closed.is_set() else NoAnswer
+        return await record_procedure.run(device, SERVICE, request, fetch.answer)
+    except (LinkLost, NoAnswer):
+        fetch.commit(complete=False)
+        raise

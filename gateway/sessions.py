@@ -6,15 +6,20 @@ A device that falls silent, drops the link or sends nonsense ends its own sessio
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from functools import partial
 
-from devices import catalogue
+from devices.gatt.blood_pressure import BloodPressureMeasurement
+from devices.gatt.blood_pressure_enhanced import EnhancedBloodPressureMeasurement
 from devices.gatt.glucose import GlucoseMeasurement
-from gateway import records, two_parts
+from gateway import health_live, records, stored, two_parts
 from gateway.connected import ConnectedDevice
 from gateway.errors import AccessRefused, LinkLost, NoAnswer, OutboxFull
-from gateway.radio import INDICATED
+from gateway.health_live import HealthLive
+from gateway.radio import INDICATED, STORED
+from gateway.record_procedure import CONTROL, Report
 from gateway.roster import note
+from gateway.two_parts import TwoParts
 
 
 class Outcome(enum.StrEnum):
@@ -66,24 +71,57 @@ async def follow(device: ConnectedDevice) -> Outcome:
 
 
 async def _hear(device: ConnectedDevice) -> Outcome:
-    link = device.link
+    services = device.link.services
     await device.get_acquainted()
-    declared = [
+    declared = _declared(services)
+    memories = [
         (service, characteristic)
-        for service, characteristic in INDICATED
-        if characteristic in catalogue.BY_UUID and characteristic in link.services.get(service, frozenset())
+        for service, characteristic in STORED
+        if {characteristic, CONTROL} <= services.get(service, frozenset())
     ]
-    reported: records.Report | None = None
-    own = {two_parts.UUID: two_parts.TwoParts(device).on_indication}
-    if GlucoseMeasurement.uuid in link.services.get(records.SERVICE, frozenset()):
-        reported = await records.collect(device)
-    elif not declared:
+    reported: list[Report] = []
+    if GlucoseMeasurement.uuid in services.get(records.SERVICE, frozenset()):
+        reported.append(await records.collect(device))
+    elif not declared and not memories:
         return Outcome.NO_SERVICE
-    for service, characteristic in declared:
-        hear = own.get(characteristic, partial(device.on_indication, characteristic))
-        await link.subscribe(service, characteristic, device.guarded(hear))
-    if declared:
-        await device.quiet(device.terms.idle_s)
+    live = HealthLive(device)
+    try:
+        await _subscribe(device, declared, live)
+        for service, characteristic in memories:
+            reported.append(await _stored(device, service, characteristic))
+        if declared:
+            await device.quiet(device.terms.idle_s)
+    finally:
+        live.segments.end()
     if device.kept:
         return Outcome.COLLECTED
-    return {None: Outcome.SILENT, records.Report.REFUSED: Outcome.REFUSED}.get(reported, Outcome.NOTHING_NEW)
+    if not reported:
+        return Outcome.SILENT
+    return Outcome.REFUSED if set(reported) == {Report.REFUSED} else Outcome.NOTHING_NEW
+
+
+def _declared(services: Mapping[str, frozenset[str]]) -> list[tuple[str, str]]:
+    """What the device sends by itself and is known here; of a plain and an enhanced blood pressure the latter, which
+    would say the same again."""
+    found = [(service, one) for service, one in INDICATED if one in services.get(service, frozenset())]
+    if ("1810", EnhancedBloodPressureMeasurement.uuid) in found:
+        found = [pair for pair in found if pair != ("1810", BloodPressureMeasurement.uuid)]
+    return found
+
+
+async def _subscribe(device: ConnectedDevice, declared: list[tuple[str, str]], live: HealthLive) -> None:
+    own = {two_parts.UUID: TwoParts(device).on_indication, health_live.UUID: live.segments.on_frame}
+    for service, characteristic in declared:
+        hear = own.get(characteristic, partial(device.on_indication, characteristic))
+        await device.link.subscribe(service, characteristic, device.guarded(hear))
+        if characteristic == health_live.UUID:
+            await live.start()
+
+
+async def _stored(device: ConnectedDevice, service: str, characteristic: str) -> Report:
+    """A device that refuses its records may still send what it measures now."""
+    try:
+        return await stored.collect(device, service, characteristic)
+    except AccessRefused as error:
+        device.log.warning("records refused", service=service, why=error.detail)
+        return Report.REFUSED
