@@ -141,7 +141,8 @@ async def store(
         first += tally.stored
     rows = columns.joined([tally.rows for tally in tallies if len(tally.rows)])
     try:
-        written, batch_id, placed = await _write_rows(conn, directory, rows, unregistered)
+        firsts = [tally.first for tally in tallies]
+        written, batch_id, placed = await _write_rows(conn, directory, rows, unregistered, firsts)
         for ordinal, fate in sorted(written.fates.items()):
             owner = tallies[bisect_right(tallies, ordinal, key=_first) - 1]
             owner.stored -= 1
@@ -218,7 +219,7 @@ def _refuse(tally: _Tally, item: int, remark: Remark) -> None:
 
 
 async def _write_rows(
-    conn: AsyncConnection, directory: Directory, rows: Rows, unregistered: set[str]
+    conn: AsyncConnection, directory: Directory, rows: Rows, unregistered: set[str], firsts: Sequence[int]
 ) -> tuple[hypertable.Written, int, Placed]:
     """Begins the transaction."""
     if not len(rows):
@@ -240,6 +241,7 @@ async def _write_rows(
         batch_id=batch_id,
         sessions=directory.sessions,
         unregistered={directory.devices[uid] for uid in unregistered},
+        firsts=firsts,
     )
     return await hypertable.write(conn, placed), batch_id, placed
 

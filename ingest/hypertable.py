@@ -48,13 +48,13 @@ async def write(conn: AsyncConnection, placed: Placed) -> Written:
     """
     if not placed.packed:
         return Written({}, staged=False)
-    order = placed.order.tolist()
-    packed = [placed.packed[ordinal] for ordinal in order]
     try:
-        await _copy(conn, _INTO_TABLE, packed)
+        await _copy(conn, _INTO_TABLE, [placed.packed[ordinal] for ordinal in placed.order.tolist()])
     except errors.UniqueViolation:
         await conn.execute(f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-        fates = await _merge(conn, packed, placed.repeated())
+        turns = placed.in_turn()
+        order = turns.order.tolist()
+        fates = await _merge(conn, [placed.packed[ordinal] for ordinal in order], turns.repeated())
         return Written({order[position]: fate for position, fate in fates.items()}, staged=True)
     return Written({}, staged=False)
 

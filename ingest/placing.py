@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -23,8 +23,8 @@ _FIELDS: Final = 17
 
 
 class Placed(NamedTuple):
-    """Rows in the order of their delivery; `order`: their ordinals by the key of the table, then by delivery.
-    packed: a whole tuple of the COPY stream each."""
+    """Rows message by message; `order`: their ordinals by the key of the table. packed: a whole tuple of the COPY
+    stream each. items, firsts: index in the message, and the ordinal of the first row of each message."""
 
     device_ids: Integers
     identities: Integers
@@ -32,6 +32,14 @@ class Placed(NamedTuple):
     records: Integers
     order: Integers
     packed: list[bytes]
+    items: list[int]
+    firsts: Sequence[int]
+
+    def in_turn(self) -> Placed:
+        """With rows of one key in the order of their delivery: a message's rows are grouped by form until then."""
+        message = np.searchsorted(self.firsts, np.arange(len(self.items)), side="right")
+        keys = (self.records, self.kinds, self.identities, self.device_ids)
+        return self._replace(order=np.lexsort((np.array(self.items, np.int64), message, *keys)))
 
     def repeated(self) -> set[int]:
         """Positions in `order` whose key is the one before."""
@@ -42,7 +50,7 @@ class Placed(NamedTuple):
         return {position + 1 for position in np.flatnonzero(same).tolist()}
 
 
-NOWHERE: Final = Placed(*(columns.NONE.kinds,) * 5, [])
+NOWHERE: Final = Placed(*(columns.NONE.kinds,) * 5, [], [], ())
 """Of no rows."""
 
 
@@ -54,8 +62,9 @@ def place(
     batch_id: int,
     sessions: Mapping[str, int],
     unregistered: set[int],
+    firsts: Sequence[int] = (0,),
 ) -> Placed:
-    """sessions: their numbers; unregistered: device_ids whose rows carry that fact."""
+    """sessions: their numbers; unregistered: device_ids whose rows carry that fact; firsts: as in `Placed`."""
     # A repeat of an odd record may claim a time days from the first delivery's. It will collapse into that row, and
     # until the database says so it must satisfy the table's check: it takes the identity time.
     near = np.abs(rows.measured - identities) <= DAY
@@ -77,4 +86,4 @@ def place(
                 whole = packed[ordinal]
                 packed[ordinal] = whole[:cut] + (_FOUR | sessions[uid]).to_bytes(8) + whole[length:]
     order = np.lexsort((rows.records, rows.kinds, identities, device_ids))
-    return Placed(device_ids, identities, rows.kinds, rows.records, order, packed)
+    return Placed(device_ids, identities, rows.kinds, rows.records, order, packed, rows.items, firsts)
