@@ -300,7 +300,7 @@ def as_stored(row: Sequence[Any]) -> StoredObservation:
     """A row of this room's queries for observations, in their one order of columns."""
     subject_id, uid, label, device_id, kind, v0, v1, v2, v3, more, unit, measured_at, identity_at, record_no = row[:14]
     facts, absent, context, user_slot, session_uid, batch_id = row[14:]
-    values: list[float | None] = [v0, v1, v2, v3, *(more or ())]
+    values: list[float | None] = [v0, v1, v2, v3] if more is None else [v0, v1, v2, v3, *more]
     while len(values) > 1 and values[-1] is None and not absent >> 4 * (len(values) - 1) & 0xF:
         values.pop()
     known = BY_CODE.get(kind)
@@ -317,9 +317,14 @@ def as_stored(row: Sequence[Any]) -> StoredObservation:
         identity_at=identity_at,
         record_no=record_no,
         facts=facts,
-        absent={slot: Absent(absent >> 4 * slot & 0xF) for slot in range(16) if absent >> 4 * slot & 0xF},
-        context=Context.unpacked(context),
+        absent=_absent(absent) if absent else {},
+        context=Context.unpacked(context) if context else None,
         user_slot=user_slot,
         session_uid=session_uid,
         batch_id=batch_id,
     )
+
+
+def _absent(bits: int) -> dict[int, Absent]:
+    """Four bits a slot."""
+    return {slot: Absent(bits >> 4 * slot & 0xF) for slot in range(16) if bits >> 4 * slot & 0xF}

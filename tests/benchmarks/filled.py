@@ -71,7 +71,7 @@ def fill(url: str, rows: int, now: datetime, progress: Callable[[float], None] =
             "CREATE UNIQUE INDEX observation_key ON telemetry.observation (device_id, identity_at, kind, record_no)"
         )
         progress(0.95)
-        conn.execute("VACUUM ANALYZE telemetry.observation")
+        conn.execute("VACUUM ANALYZE telemetry.observation, telemetry.device, telemetry.assignment")
         progress(1.0)
     return written
 
