@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from psycopg import AsyncConnection, errors, pq
+from psycopg import AsyncConnection, Error, errors, pq
 
 from ingest import commit, database, steady
 from ingest.directory import Directory
@@ -161,3 +161,13 @@ async def test_a_connection_found_closed_is_a_lost_one(migrated_database_url: st
     await connection.close()
     assert kept[0] is not kept[1]
     assert lost == [True]
+
+
+async def test_a_connection_that_cannot_roll_back_is_not_used_again(telemetry: AsyncConnection) -> None:
+    await telemetry.execute("ALTER TABLE telemetry.account ADD CONSTRAINT unforeseen CHECK (false) NOT VALID")
+    intake = taken(message(pressure(1)))
+    with contextlib.suppress(Error):  # it ends with the connection
+        async with telemetry.transaction():  # a caller's own: the driver refuses to roll back by itself
+            with pytest.raises(errors.CheckViolation):
+                await commit.store(telemetry, Directory(), [intake], now=datetime.now(UTC))
+    assert telemetry.closed
