@@ -212,6 +212,7 @@ class Gateway:
             radio=self._radio,
             listening=self._listening,
             agents=() if self._agents is None else self._agents.associated,
+            waveforms=0 if self._agents is None else self._agents.waveforms,
             batteries=batteries(self._outbox),
             running=running,
         )

@@ -50,6 +50,7 @@ _OUTCOMES: Final[dict[str, Outcome]] = {
 
 class Agents:
     """The agents of one gateway. told: called when one comes or goes. All calls: OutboxBroken.
+    waveforms: how many they have sent since the start; none is kept.
 
     A full disk costs the roster its news, never an association.
     """
@@ -59,6 +60,7 @@ class Agents:
         self._clock = clock
         self._told = told
         self._present: dict[Hashable, Sheet] = {}
+        self.waveforms = 0
         self._configurations = Configurations(outbox, clock)
         self.remembered = self._configurations.remembered
         if outbox.read("SELECT 1 FROM device WHERE outcome = ? LIMIT 1", Outcome.ASSOCIATED):

@@ -133,6 +133,7 @@ class _Connection(asyncio.Protocol):
         self._log = _log
         self._peer = ""
         self._about: Information | None = None
+        self._waveforms = 0
         self.heard_at = listener.clock()
         self.ended = asyncio.Event()
 
@@ -160,6 +161,8 @@ class _Connection(asyncio.Protocol):
         if self in self._listener.connections:
             self._do(self._manager.disconnected(self._loop.time()))
         self._listener.connections.discard(self)
+        if self._waveforms:
+            self._log.info("waveforms were not kept", device=self._device, count=self._waveforms)
         for timer in (self._timer, self._silence):
             if timer is not None:
                 timer.cancel()
@@ -193,9 +196,11 @@ class _Connection(asyncio.Protocol):
         readings: list[Observation] = []
         octets: list[bytes] = []
         others: list[Odd | Became | Answered] = []
+        waveforms = 0
         for output in outputs:
             if isinstance(output, Keep):
                 readings.extend(output.observations)
+                waveforms += len(output.waveforms)
                 octets.append(output.octets)
             elif isinstance(output, Send):
                 octets.append(output.octets)
@@ -206,6 +211,8 @@ class _Connection(asyncio.Protocol):
             return
         if octets and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(octets))
+        if waveforms:
+            self._count(waveforms)
         if others:
             self._follow(others)
         self._arm()
@@ -230,6 +237,14 @@ class _Connection(asyncio.Protocol):
         if readings and listener.told is not None:
             listener.told()
         return True
+
+    def _count(self, waveforms: int) -> None:
+        """Waveforms are not kept (docs/decisions/0088): said at the first one, and how many there were at the end."""
+        if not self._waveforms:
+            self._log.info("waveforms are not kept", device=self._device)
+        self._waveforms += waveforms
+        if self._listener.agents is not None:
+            self._listener.agents.waveforms += waveforms
 
     def _refuse(self) -> None:
         """The agent keeps what it has, and comes again."""

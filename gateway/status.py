@@ -43,7 +43,8 @@ class Charge(msgspec.Struct, frozen=True):
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """backlog: observations without a receipt.  refused, oddities: kept for the operator.  radio: is there one?
-    listening: where 20601 agents are accepted.  agents: those that are associated.  devices: with a battery."""
+    listening: where 20601 agents are accepted.  agents: those that are associated.  devices: with a battery.
+    waveforms: those that agents have sent since the start; they are not kept."""
 
     state: State
     version: str
@@ -59,6 +60,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     radio: bool | None = None
     listening: str | None = None
     agents: tuple[str, ...] = ()
+    waveforms: int = 0
     devices: tuple[Charge, ...] = ()
 
 
@@ -88,6 +90,7 @@ def status(
     radio: bool | None = None,
     listening: str | None = None,
     agents: tuple[str, ...] = (),
+    waveforms: int = 0,
     batteries: Mapping[str, int] = _NONE,
     running: bool = True,
 ) -> Status:
@@ -108,6 +111,7 @@ def status(
         radio=radio,
         listening=listening,
         agents=agents,
+        waveforms=waveforms,
         devices=tuple(Charge(device, battery) for device, battery in sorted(batteries.items())),
     )
 

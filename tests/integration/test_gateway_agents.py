@@ -18,6 +18,8 @@ import pytest
 from devices.ieee11073 import apdu
 from devices.ieee11073.association import Aare, Aarq, Information
 from devices.ieee11073.codes import AssociateResult, Noti
+from devices.ieee11073.data_apdu import EventReport
+from devices.ieee11073.events import write_config
 from devices.nomenclature import BLOOD_PRESSURE
 from gateway.outbox_file import connect
 from simulators import agent as agents
@@ -27,6 +29,8 @@ from simulators.peripheral_indicating import BloodPressureCuff
 from simulators.radio import Air
 from simulators.truth import Ledger
 from tests.fix_bluetooth import GatewayProcess, OpenReceiver, Receiver, StartGateway, until_logged
+from tests.waves_20601 import OXIMETER, SATURATION, WAVE
+from tests.waves_20601 import report as pleth_report
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 ANYWHERE = "127.0.0.1:0"
@@ -110,6 +114,26 @@ async def test_without_a_radio_agents_are_served_and_the_status_names_them(
             await asyncio.gather(running, return_exceptions=True)
             await far_end.until(last("agents", lambda present: not present))
             assert await process.interrupt() == 0
+
+
+async def test_a_waveform_is_not_kept_and_that_is_said_in_log_and_status(
+    broker: Broker, receiver: OpenReceiver, gateway: StartGateway
+) -> None:
+    about = Information.of_agent(bytes.fromhex("1122334455667788"), EXTENDED)
+    told = EventReport(7, 0, Noti.CONFIG, write_config(OXIMETER.report), confirmed=True)
+    async with receiver(broker) as far_end:
+        with gateway(broker, phd_listen=ANYWHERE) as process:
+            _, writer = await asyncio.open_connection("127.0.0.1", await port_of(process))
+            for sent in (Aarq.of(about), told, pleth_report(SATURATION, WAVE), pleth_report(WAVE)):
+                writer.write(apdu.encode(sent))
+            await until_logged(process, "waveforms are not kept")
+            writer.close()
+            await until_logged(process, "waveforms were not kept")
+            await far_end.until(last("waveforms", lambda count: count == 2))
+            await far_end.until(lambda end: len(end.stored) == 1)
+            (count,) = (line["count"] for line in process.log if line["event"] == "waveforms were not kept")
+            assert count == 2
+            assert [one.values[0] for one in far_end.stored.values()] == [97.0]
 
 
 async def test_the_roster_names_agents_beside_bluetooth_devices(
