@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import structlog
 from psycopg import AsyncConnection
 
-from devices.message import Leaf, Reason, Receipt, Remark, encode_receipt
+from devices.message import MOST_BYTES, Leaf, Reason, Receipt, Remark, encode_receipt
 from ingest import commit, steady
 from ingest.broker import Broker, Delivery
 from ingest.commit import Stored, UnknownDevices
@@ -26,6 +26,9 @@ from ingest.intake import Intake
 
 _GAP_SECONDS: Final = 0.005
 """A pause this long means that no more is on its way: sources that wait for receipts would wait for nothing."""
+
+_MOST_OCTETS: Final = 16 * MOST_BYTES
+"""Of the payloads of a batch: all of them may have to go to quarantine, in one statement, which has its limit too."""
 
 log = structlog.get_logger(__name__)
 
@@ -93,9 +96,9 @@ class Writer:
         """At once what is there. Only when more than one message had piled up is there load, and a wait for more:
         while messages keep coming, and never longer than the setting says."""
         group: list[Work] = []
-        count = 0
+        count = octets = 0
         deadline: float | None = None
-        while count < self._most:
+        while count < self._most and octets < _MOST_OCTETS:
             try:
                 work = await self._next(group, deadline)
             except TimeoutError:
@@ -106,6 +109,7 @@ class Writer:
                 break
             group.append(work)
             count += max(1, work.intake.sent)
+            octets += len(work.intake.payload)
             if deadline is None and self.queue.empty():
                 if len(group) == 1:
                     break
