@@ -180,3 +180,15 @@ async def test_stamps_of_far_years_a_microsecond_apart_are_records_of_their_own(
     for repeats in (0, 1):
         outcome = await commit.store_with_retry(telemetry, Directory(), [taken(message(*far))], now=datetime.now(UTC))
         assert (outcome.stored, outcome.duplicate) == ((36, 0), (0, 36))[repeats]
+
+
+@pytest.mark.parametrize(
+    ("days", "own"), [(0.9, True), (1, True), (-1, True), (1.001, False), (-1.001, False), (1.9, False), (-1.9, False)]
+)
+async def test_a_clock_up_to_a_day_off_places_its_records_and_none_moves_the_corrected_time(
+    telemetry: AsyncConnection, days: float, *, own: bool
+) -> None:
+    assert await stored_of(telemetry, off_by(days)) == [(1, 0)]
+    row = await (await telemetry.execute("SELECT identity_at, measured_at FROM telemetry.observation")).fetchone()
+    at = datetime(2026, 1, 10, tzinfo=UTC)
+    assert row == (at + timedelta(days=days if own else 0), at)
