@@ -1,4 +1,4 @@
-"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, rollup, retain, columnstore, status …"""
+"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, rollup, retain, reorder, status …"""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ app.add_typer(correct_cli.app, name="correct")
 app.command("rollup")(upkeep_cli.rollup_command)
 app.command("retain")(upkeep_cli.retain_command)
 app.command("columnstore")(upkeep_cli.columnstore_command)
+app.command("reorder")(upkeep_cli.reorder_command)
 
 
 @app.command()

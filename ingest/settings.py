@@ -6,12 +6,22 @@ from datetime import timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from devices.nomenclature import KINDS
 from ingest.commit import UnknownDevices
 from ingest.intake import Limits
+from ingest.reorder import QuietHours
 from ingest.retention import Keep
 from ingest.shares import MOST_PARTITIONS
 
@@ -90,6 +100,13 @@ class Settings(BaseSettings):
     columnstore_days: PositiveInt | None = None
     """Chunks older than this are put into columns where the server can; None: never."""
 
+    reorder_days: NonNegativeInt = 3
+    """Chunks that ended longer ago are put in the order of their key, where the table has chunks; 0 or empty: never."""
+
+    reorder_from_hour: Annotated[int, Field(ge=0, le=23)] = 1
+    reorder_until_hour: Annotated[int, Field(ge=0, le=23)] = 5
+    """Quiet hours in the site's zone: the only ones when that is begun. The same hour twice: any."""
+
     quarantine_alert_count: PositiveInt = 100
     """More new refusals than this in the window raise a technical alert; no source gives a number, it is ours."""
 
@@ -123,6 +140,15 @@ class Settings(BaseSettings):
             quarantine=_days(self.keep_quarantine_days),
             batches=_days(self.keep_batch_days),
         )
+
+    def quiet_hours(self) -> QuietHours:
+        """When chunks may be put in order, as a value."""
+        return QuietHours(ZoneInfo(self.site_zone), self.reorder_from_hour, self.reorder_until_hour)
+
+    @field_validator("reorder_days", mode="before")
+    @classmethod
+    def _empty_is_never(cls, days: object) -> object:
+        return 0 if days == "" else days
 
     @field_validator("site_zone")
     @classmethod

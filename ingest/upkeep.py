@@ -1,4 +1,4 @@
-"""What the service does beside storing: roll-ups every minute or so, retention and the columnstore once a day.
+"""What the service does beside storing: roll-ups every minute or so, retention, columns and order once a day.
 
 Each on a connection of its own, and none of it can stop ingest: what fails is said, and tried again.
 """
@@ -9,19 +9,21 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import psycopg
 import structlog
 from psycopg import AsyncConnection
 
-from ingest import columnstore, retention, rollup
+from ingest import columnstore, reorder, retention, rollup
 from ingest.rollup import Turn
 from ingest.settings import Settings
 from ingest.steady import SteadyConnection
 
 _ONE_DAY: Final = 86_400.0
 _ONE_HOUR: Final = 3_600.0
+_TEN_MINUTES: Final = 600.0
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +59,8 @@ def tasks(settings: Settings, clock: Callable[[], datetime]) -> list[Coroutine[A
             return _ONE_DAY
 
         wanted.append(_again_and_again(url, "columnstore", compress))
+    if settings.reorder_days:
+        wanted.append(_again_and_again(url, "order", partial(_put_in_order, settings=settings, clock=clock)))
     return wanted
 
 
@@ -89,6 +93,22 @@ def described(one: retention.LetGo) -> dict[str, Any]:
         "rows": one.rows,
         "held": one.held and one.held.value,
     }
+
+
+async def _put_in_order(conn: AsyncConnection, *, settings: Settings, clock: Callable[[], datetime]) -> float:
+    quiet, left = settings.quiet_hours(), False
+    if quiet.are_now(clock()):
+        async for chunk in reorder.reorder_closed(
+            conn,
+            older_than=timedelta(days=settings.reorder_days),
+            now=clock(),
+            go_on=lambda: quiet.are_now(clock()),
+        ):
+            left = left or chunk.change in reorder.LEFT
+            log.info(
+                "chunk left for later" if chunk.change in reorder.LEFT else "chunk put in order", **chunk._asdict()
+            )
+    return _TEN_MINUTES if left else quiet.next_after(clock()).total_seconds()
 
 
 async def _again_and_again(url: str, what: str, work: Callable[[AsyncConnection], Awaitable[float]]) -> None:

@@ -1,4 +1,4 @@
-"""`suifang-ingest rollup · retain · columnstore`: by hand what the service does by itself."""
+"""`suifang-ingest rollup · retain · columnstore · reorder`: by hand what the service does by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from psycopg import AsyncConnection
 
-from ingest import columnstore, retention, rollup, upkeep
+from ingest import columnstore, reorder, retention, rollup, upkeep
 from ingest.columnstore import Ability
 from ingest.terminal import print_line, settings_of_environment, with_connection
 
@@ -72,6 +72,41 @@ def columnstore_command(
     if older_than is None:
         typer.echo("suifang-ingest: neither --days nor SUIFANG_INGEST_COLUMNSTORE_DAYS is given", err=True)
     if found is not Ability.READY or older_than is None:
+        raise typer.Exit(1)
+
+
+def reorder_command(
+    days: Annotated[int | None, typer.Option(min=1, help="instead of REORDER_DAYS")] = None,
+    dry_run: Annotated[bool, typer.Option(help="only say which chunks")] = False,
+    now: Annotated[bool, typer.Option("--now", help="also outside the quiet hours")] = False,
+) -> None:
+    """Put chunks in the order of their key that ended REORDER_DAYS ago; one JSON line each. While one is written anew,
+    writers and readers of its week wait. Exit code 1: cannot be had, not now, or some were in use."""
+    settings = settings_of_environment()
+    older_than, quiet = days or settings.reorder_days, settings.quiet_hours()
+
+    async def work(conn: AsyncConnection) -> str | None:
+        found = await reorder.ability(conn)
+        if found is not reorder.Ability.READY:
+            return f"not done here: the observations are one plain table: {found.value}"
+        if not older_than:
+            return "neither --days nor SUIFANG_INGEST_REORDER_DAYS is given"
+        if not (dry_run or now or quiet.are_now(_now())):
+            return "not in the quiet hours; --now does it all the same"
+        left = 0
+        async for chunk in reorder.reorder_closed(
+            conn,
+            older_than=timedelta(days=older_than),
+            now=_now(),
+            dry_run=dry_run,
+            go_on=lambda: dry_run or now or quiet.are_now(_now()),
+        ):
+            print_line(chunk._asdict())
+            left += chunk.change in reorder.LEFT
+        return f"{left} chunks are in use; try again later" if left else None
+
+    if (problem := with_connection(work)) is not None:
+        typer.echo(f"suifang-ingest: {problem}", err=True)
         raise typer.Exit(1)
 
 

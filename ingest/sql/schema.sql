@@ -240,6 +240,12 @@ CREATE TABLE telemetry.let_go (              -- up to where retention removed wh
   CONSTRAINT let_go_pkey PRIMARY KEY (what, kind)
 );
 
+CREATE TABLE telemetry.reordered (           -- chunks that were put in the order of observation_key
+  chunk        text NOT NULL CONSTRAINT reordered_pkey PRIMARY KEY,  -- schema.table
+  octets       bigint NOT NULL,              -- of its heap, right afterwards: what came late stands behind them
+  reordered_at timestamptz NOT NULL
+);
+
 CREATE FUNCTION telemetry.observation_changed() RETURNS trigger LANGUAGE plpgsql AS $changed$
 BEGIN
   INSERT INTO telemetry.rollup_due (device_id, first_at, last_at) VALUES (NEW.device_id, NEW.identity_at, NEW.identity_at);
