@@ -2,8 +2,9 @@
 
 Reads go through the published read side on one connection: everything of one resident in 90 days, and the newest of
 each concept. Warm: what is asked for was asked for before. Cold: the server was restarted and the operating system told
-to forget its files, before each round of residents not asked for yet. The limit of a read is the server's own time for
-the same rows, from EXPLAIN ANALYZE.
+to forget its files, before each round of residents not asked for yet; first as the readings arrived, then with the
+closed chunks in order, as the service leaves them overnight (`ingest.reorder`), and so it stays for what follows. The
+limit of a read is the server's own time for the same rows, from EXPLAIN ANALYZE.
 The minute of ingest goes into that same table, end to end from MQTT to receipt; its limit is bare COPY as in `ingest`.
 """
 
@@ -26,7 +27,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from devices.message import Message, encode
-from ingest import database, observations
+from ingest import database, observations, reorder
 from simulators.embedded.broker import Broker
 from simulators.embedded.database import create_database
 from simulators.embedded.database import database as database_server
@@ -61,6 +62,8 @@ def run(rows: int | None = None, seconds: float = 60.0) -> dict[str, Any]:
         began = time.perf_counter()
         count = filled.fill(url, rows, now, _progress)
         filling = time.perf_counter() - began
+        as_arrived = asyncio.run(_cold(server.cluster, url, now)) if server.cluster is not None else {}
+        order = asyncio.run(_put_in_order(url, now))
         cold = asyncio.run(_cold(server.cluster, url, now)) if server.cluster is not None else {}
         warm = asyncio.run(_reads(url, range(ASKED), now))
         ingest = sustained(url, seconds, now)
@@ -74,6 +77,8 @@ def run(rows: int | None = None, seconds: float = 60.0) -> dict[str, Any]:
         f" devices; filled in {filling:.0f} s",
         "server": server.name,
         "warm": warm,
+        "cold_as_arrived": as_arrived,
+        "reordering": order,
         "cold": cold,
         "ingest": ingest,
         "octets_an_observation_on_disk": round(size / stored),
@@ -132,6 +137,29 @@ async def _cold(cluster: Cluster, url: str, now: datetime) -> dict[str, float]:
         "window_p95_ms": _p95(found),
         "latest_p50_ms": round(statistics.median(newest), 2),
         "latest_p95_ms": _p95(newest),
+    }
+
+
+async def _put_in_order(url: str, now: datetime) -> dict[str, float]:
+    """As the service does at night with the chunks that ended three days ago; seconds: a chunk is kept from others."""
+    conn = await database.connect(url)
+    try:
+        began = time.perf_counter()
+        done = [one async for one in reorder.reorder_closed(conn, older_than=timedelta(days=3), now=now)]
+        took = time.perf_counter() - began
+        counted = "SELECT sum(reltuples)::bigint FROM pg_class WHERE oid = ANY(%s::regclass[])"
+        row = await (await conn.execute(counted, ([one.name for one in done],))).fetchone()
+    finally:
+        await conn.close()
+    if not done or row is None:
+        return {"chunks": 0}
+    held = [one.seconds or 0.0 for one in done]
+    return {
+        "chunks": len(done),
+        "rows": int(row[0]),
+        "seconds_in_all": round(took, 1),
+        "longest_seconds": round(max(held), 2),
+        "seconds_a_million_rows": round(sum(held) / row[0] * 1e6, 2),
     }
 
 
