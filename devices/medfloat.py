@@ -16,7 +16,8 @@ import msgspec
 from devices.errors import BadValue
 from devices.observation import Absent
 
-_POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(129))
+_POWERS: Final[tuple[int, ...]] = tuple(10**n for n in range(129 + 8))
+"""As far as the exponent of a FLOAT reaches, and as `shifted` moves the point beyond."""
 
 
 class Medfloat(msgspec.Struct, frozen=True):
@@ -42,7 +43,7 @@ class Medfloat(msgspec.Struct, frozen=True):
         msgspec.structs.force_setattr(self, "value", value)
 
     def shifted(self, places: int) -> Medfloat:
-        """The same digits with the point moved: kg/L to mg/dL is 5, mol/L to mmol/L is 3. Exact."""
+        """The same digits with the point moved: kg/L to mg/dL is 5, mol/L to mmol/L is 3. Exact. places: -8 to 8."""
         return self if self.absent else _remembered(self.mantissa, self.exponent + places)
 
 

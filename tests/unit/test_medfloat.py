@@ -121,3 +121,10 @@ def test_moving_the_point_is_exact() -> None:
     assert Medfloat(140, -5).shifted(5).value == 140.0
     assert Medfloat(78, -4).shifted(3).value == 7.8
     assert medfloat.NAN.shifted(5) == medfloat.NAN
+
+
+@pytest.mark.parametrize(
+    ("word", "places", "value"), [(0x80000001, -3, 1e-131), (0x80000001, -5, 1e-133), (0x7F000001, 5, 1e132)]
+)
+def test_the_point_moves_at_the_ends_of_a_float_too(word: int, places: int, value: float) -> None:
+    assert decode_float(word).shifted(places).value == value
