@@ -113,7 +113,10 @@ def _absolute(stamp: AbsoluteTime, heard: Heard) -> CorrectedTime:
     shown = None if clocks.synced else clocks.absolute
     if not heard.adjust:
         return correct(at, shown, clocks.read_at, received_at, zone, True, live)
-    adjusted = at + timedelta(milliseconds=10 * heard.adjust)
+    try:
+        adjusted = at + timedelta(milliseconds=10 * heard.adjust)
+    except OverflowError:
+        return CorrectedTime(received_at.astimezone(UTC), Fact.LOST_TIMELINE, How.LOST, at)
     found = correct(adjusted, shown, clocks.read_at, received_at, zone, True, live)
     return CorrectedTime(found.measured_at, found.facts, found.how, at)
 

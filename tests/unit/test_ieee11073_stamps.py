@@ -53,6 +53,12 @@ def test_stamp_ahead_of_its_clock_is_on_a_lost_timeline() -> None:
     assert found.facts == ("lost-timeline",)
 
 
+@pytest.mark.parametrize(("wall", "adjust"), [(WALL, 2**47 - 1), (datetime(9999, 12, 31), 8_640_000)])
+def test_clock_that_was_put_past_the_end_of_the_calendar_is_on_a_lost_timeline(wall: datetime, adjust: int) -> None:
+    found = seen_at(with_clocks(absolute=WALL)._replace(adjust=adjust), Attr.TIME_STAMP_ABS, stamped(wall))
+    assert (found.measured_at, found.device_at, found.facts) == (NOW, wall, ("lost-timeline",))
+
+
 def test_clock_that_was_put_right_since_shifts_its_stamps_by_what_it_says() -> None:
     heard = with_clocks(absolute=WALL)._replace(adjust=360_000)
     found = seen_at(heard, Attr.TIME_STAMP_ABS, stamped(WALL - timedelta(hours=2)))
