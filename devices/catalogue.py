@@ -129,6 +129,8 @@ def _body_of(value: _HealthSegment) -> HealthObservation | DeviceError | None:
 
 def _observe_health(value: _HealthSegment, source: DeviceFacts, moment: Moment) -> tuple[Observation, ...]:
     body = _body_of(value)
+    if isinstance(value, generic_health_sensor.StoredHealthObservations):
+        moment = moment._replace(live=False)
     return health_observing.observe(body, source, moment) if isinstance(body, HealthObservation) else ()
 
 

@@ -82,7 +82,10 @@ class ElapsedTime(NamedTuple):
             zone = timezone(self.offset * _QUARTER) if self.flags & _OFFSET else None
             if self.flags & _UTC:
                 return shown.replace(tzinfo=UTC) if zone is None else shown.replace(tzinfo=UTC).astimezone(zone)
-            return shown if zone is None else shown.replace(tzinfo=zone)
+            if zone is None:
+                return shown
+            # an offset may lead past the end of the calendar, so it is gone there and back
+            return shown.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
         except (OverflowError, ValueError):
             return None
 

@@ -18,10 +18,10 @@ from devices.gatt.elapsed_time import ElapsedTime, place
 from devices.gatt.health_observation import HealthObservation, Numeric, ObservationClass
 from devices.gatt.record import UNKNOWN_USER, DeviceFacts, facts_of
 from devices.gatt.record import observe as record_of
-from devices.ieee11073.enumerations import MEALS, SITES
+from devices.ieee11073.enumerations import CONTROL_SOLUTION, MEALS, SITES
 from devices.ieee11073.measures import PLACES, Place, converted, default_row, row_of
 from devices.medfloat import Medfloat
-from devices.nomenclature import BY_CODE, GLUCOSE_CONTROL
+from devices.nomenclature import BY_CODE, GLUCOSE_CONTROL, GLUCOSE_KINDS
 from devices.observation import Context, Fact, Observation
 from devices.plausibility import Value
 
@@ -132,8 +132,9 @@ def _of_group(
         else:
             free[number.there.slot] = number
     placed = place(time, moment)
-    for kind, filled in drafts.items():
+    for group, filled in drafts.items():
         for index, draft in enumerate(filled):
+            kind = GLUCOSE_CONTROL if _is_control(group, draft) else group
             leading = draft.get(0)
             row = default_row(kind) if leading is None else row_of(kind, leading.unit)
             assert row is not None  # seen to in `_number`
@@ -157,6 +158,13 @@ def _of_group(
                 slot=None if patient is None or patient == UNKNOWN_USER else patient,
                 context=_context(draft),
             )
+
+
+def _is_control(kind: int, draft: dict[int, _Number]) -> bool:
+    """By its own code, or by the place of the sample."""
+    if kind not in GLUCOSE_KINDS:
+        return kind == GLUCOSE_CONTROL
+    return any(_CONTEXT | CONTROL_SOLUTION in number.body.supplemental for number in draft.values())
 
 
 def _context(draft: dict[int, _Number]) -> Context | None:

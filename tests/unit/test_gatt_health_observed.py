@@ -233,5 +233,35 @@ def test_a_stamp_counts_in_its_resolution(resolution: int, elapsed: int) -> None
 
 def test_a_stamp_beyond_any_calendar_is_none() -> None:
     assert ElapsedTime(UTC_, 2**48 - 1, 0, 0).at is None
+
+
+@pytest.mark.parametrize(("flags", "offset"), [(OFFSET, -48), (OFFSET | UTC_, 48)])
+def test_a_stamp_that_its_offset_leads_past_the_calendar_is_at_no_time(flags: int, offset: int) -> None:
+    last = stamp(datetime(9999, 12, 31, 23), flags=CURRENT | flags, offset=offset)
+    assert last.at is None
+    (found,) = seen(body(1, number(36.6, 6048), type=150364, time=last))
+    assert (found.measured_at, found.device_at) == (HEARD, None)
+    assert "time-fault" in found.facts
+
+
+@pytest.mark.parametrize("exponent", [-128, 127])
+def test_a_number_at_the_end_of_its_range_is_observed_in_every_unit(exponent: int) -> None:
+    word = (exponent & 0xFF) << 24 | 1
+    for kind, unit in ((188736, 1728), (188740, 1280), (188740, 1297), (188740, 1298)):
+        (found,) = seen(body(1, struct.pack("<HI", unit, word), type=kind))
+        assert "implausible" in found.facts
+
+
+def test_a_stored_counter_was_not_counted_now() -> None:
+    one = body(1, number(97, 544), type=150456, time=stamp(HEARD, flags=CURRENT | COUNTER))
+    (live,) = seen(one)
+    (stored,) = observe(decode("2BDD", b"\x03" + bytes(4) + one.octets), SOURCE, MOMENT)
+    assert "lost-timeline" not in live.facts
+    assert "lost-timeline" in stored.facts
+
+
+def test_a_sample_taken_at_control_solution_is_no_glucose() -> None:
+    (found,) = seen(body(1, number(7.8, 4722), type=160184, supplemental=(8388608 + 29252,)))
+    assert (found.kind, found.facts) == (160208, ("control-solution", "no-device-clock", "provisional"))
     assert ElapsedTime(CURRENT | OFFSET, 1, 0, 127).at is None
     assert place(ElapsedTime(CURRENT, 2**48 - 1, 0, 0), MOMENT).facts == Fact.TIME_FAULT
