@@ -29,6 +29,9 @@ TURN: Final = 0x5F1D_0003
 MOST_LATE: Final = 1.05
 """A chunk whose heap grew beyond this, late readings behind the ordered ones, is put in order again."""
 
+MOST_IN_USE: Final = 3
+"""After so many in a row that are in use, somebody reads everything (`pg_dump` does), and the rest is not asked for."""
+
 _SQL: Final = load("ingest", "sql/reorder.sql")
 _LOCK_TIMEOUT: Final = sql.SQL("SET LOCAL lock_timeout = '2s'")
 """Writers and readers queue behind a lock that is asked for: rather give up, and try again later."""
@@ -117,13 +120,16 @@ async def reorder_closed(
     if not dry_run:
         await conn.execute(_SQL["forget_dropped"])
     chunks = await (await conn.execute(_SQL["closed_chunks"], {"before": now - older_than})).fetchall()
+    in_use = 0
     for schema, name in chunks:
         if not go_on():
             return
         chunk = await _one(conn, schema, name, dry_run)
-        if chunk is not None:
-            yield chunk
-        if chunk is not None and chunk.change is Change.LEFT_BUSY:
+        if chunk is None:
+            continue
+        yield chunk
+        in_use = in_use + 1 if chunk.change is Change.LEFT_IN_USE else 0
+        if chunk.change is Change.LEFT_BUSY or in_use == MOST_IN_USE:
             return
 
 

@@ -130,6 +130,19 @@ async def test_a_chunk_in_use_is_left_and_the_next_ones_are_done(
     assert [(one.name, one.change) for one in await run(chunks)] == [(newer.name, Change.REORDERED)]
 
 
+async def test_while_somebody_reads_everything_few_chunks_are_asked_for(
+    chunks: AsyncConnection, migrated_database_url: str
+) -> None:
+    for week in range(-2, 3):
+        await put(chunks, *(mixed(number, OLD + timedelta(days=7 * week)) for number in range(100)))
+    reader = await database.connect(migrated_database_url)
+    async with reader.transaction():
+        await reader.execute("SELECT count(*) FROM telemetry.observation")
+        assert await changes(chunks) == [Change.LEFT_IN_USE] * reorder.MOST_IN_USE
+    await reader.close()
+    assert await changes(chunks) == [Change.REORDERED] * 5
+
+
 async def test_one_process_at_a_time_does_it(chunks: AsyncConnection, migrated_database_url: str) -> None:
     await put(chunks, *(mixed(number) for number in range(100)))
     other = await database.connect(migrated_database_url)
