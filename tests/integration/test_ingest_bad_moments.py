@@ -171,3 +171,33 @@ async def test_a_connection_that_cannot_roll_back_is_not_used_again(telemetry: A
             with pytest.raises(errors.CheckViolation):
                 await commit.store(telemetry, Directory(), [intake], now=datetime.now(UTC))
     assert telemetry.closed
+
+
+async def test_what_was_there_already_is_touched_by_no_batch(telemetry: AsyncConnection) -> None:
+    directory, now = Directory(), datetime.now(UTC)
+    first = message(*(pressure(number) for number in range(1, 4)), pressure(9, device="ble:cuff-2", session="before"))
+    await commit.store_with_retry(telemetry, directory, [taken(first)], now=now)
+    again = message(*(pressure(n) for n in (2, 5, 6, 3)), pressure(9, device="ble:cuff-2", session="later"))
+    stored = await commit.store_with_retry(telemetry, directory, [taken(again)], now=now)
+    touched = (
+        "SELECT device_uid, first_at, last_at, stored FROM telemetry.touch JOIN telemetry.device USING (device_id)"
+    )
+    assert await asked(telemetry, f"{touched} WHERE batch_id = %s", stored.batch_id) == [
+        ("ble:cuff-1", AN_HOUR_AGO + timedelta(seconds=5), AN_HOUR_AGO + timedelta(seconds=6), 2)
+    ]
+    sessions = "SELECT session_uid FROM telemetry.session_touch JOIN telemetry.session USING (session_no)"
+    assert await asked(telemetry, sessions) == [("before",)]
+
+
+async def test_the_ledger_remembers_though_the_rows_beside_it_had_to_be_staged(telemetry: AsyncConnection) -> None:
+    directory, now = Directory(), datetime.now(UTC)
+    at = AN_HOUR_AGO - timedelta(days=9)
+    odd = [
+        pressure(7, measured_at=at + timedelta(days=days), device_at=at.replace(tzinfo=None) - timedelta(days=9000))
+        for days in (0, 3)
+    ]
+    fates = []
+    for sent in ([pressure(1)], [pressure(1), odd[0]], [odd[1]]):
+        stored = await commit.store_with_retry(telemetry, directory, [taken(message(*sent))], now=now)
+        fates.append((stored.stored, stored.duplicate))
+    assert fates == [(1, 0), (1, 1), (0, 1)]
