@@ -8,7 +8,7 @@ feature characteristic says so; a frame is read with it when two octets more tha
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any, ClassVar, Final, Self
 
 import msgspec
@@ -17,6 +17,7 @@ from devices.clock import DATE_TIME, DateTime, Moment, place
 from devices.errors import BadValue, Truncated
 from devices.gatt import record
 from devices.gatt.characteristic import Characteristic
+from devices.gatt.current_time import LocalTimeInformation
 from devices.medfloat import Medfloat
 from devices.observation import Context, Fact, Observation, Site
 from devices.octets import S8, SFLOAT, U8, U16, U24, Field, Layout, crc16
@@ -198,6 +199,11 @@ class CgmSessionStartTime(_Sealed, frozen=True, kw_only=True):
     time_zone: int = -128
     dst_offset: int = 255
 
+    def zone(self) -> timezone | None:
+        """Of the start time. None: not known, or a reserved code."""
+        offset = LocalTimeInformation(time_zone=self.time_zone, dst_offset=self.dst_offset).utc_offset()
+        return None if offset is None else timezone(offset)
+
 
 class CgmSessionRunTime(_Sealed, frozen=True, kw_only=True):
     """0x2AAB. run_time in hours."""
@@ -227,9 +233,13 @@ def observe(
 ) -> tuple[Observation, ...]:
     """One observation a record, in mg/dL, at the session start plus its offset; record_no is the offset.
 
-    Without the start the records have no stamp, and each is at the time of reception.
+    Without the start the records have no stamp, and each is at the time of reception.  A start that does not know its
+    zone is in the gateway's.
     """
-    began = start.session_start_time.naive() if start is not None else None
+    began = None
+    if start is not None:
+        began = start.session_start_time.naive()
+        moment = moment._replace(zone=start.zone() or moment.zone)
     found = []
     for one in measurement.records:
         stamp = None
