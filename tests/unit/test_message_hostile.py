@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from devices.decoding import decode, decode_observation
 from devices.message import Reason, Remark
+from devices.observation import Fact
 from ingest import intake
 
 GOOD: dict[str, Any] = {
@@ -143,3 +144,33 @@ def test_words_that_nobody_knows_are_not_remembered() -> None:
     finally:
         tracemalloc.stop()
     assert left < 1_000_000
+
+
+ONE = {"device": "ble:a", "kind": 150364, "unit": "Cel"}
+
+
+def each_way(moments: list[datetime], **members: Any) -> list[bytes]:
+    """A reading at each of these times: in a series, as many one by one as make columns, and as few as do not."""
+    epoch, microsecond = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+    single = [ONE | members | {"values": [36.6], "measured_at": moment.isoformat()} for moment in moments]
+    columns = {"values": [[36.6] * len(moments)], "measured_us": [(at - epoch) // microsecond for at in moments]}
+    return [payload(series=[ONE | members | columns]), payload(*single * 10), payload(*single)]
+
+
+def test_a_time_at_the_limit_is_stored_and_a_microsecond_beyond_is_refused_whatever_the_form() -> None:
+    limits = intake.Limits()
+    latest, earliest, least = AT + limits.future, AT - limits.ancient, timedelta(microseconds=1)
+    for document in each_way([earliest - least, earliest, latest, latest + least]):
+        taken = intake.take(TOPIC, document, AT, limits)
+        assert {index % 4 for index in taken.rows.items} == {1, 2}
+        assert {(r.index % 4, r.field, r.reason) for r in taken.refused} == {
+            (0, "measured_at", Reason.ANCIENT_TIME),
+            (3, "measured_at", Reason.FUTURE_TIME),
+        }
+        assert taken.sent == len(taken.rows) + len(taken.refused)
+
+
+def test_whether_a_device_is_registered_is_not_the_senders_to_say() -> None:
+    for document in each_way([AT] * 4, facts=["unregistered-device", "battery-low"]):
+        taken = intake.take(TOPIC, document, AT, intake.Limits())
+        assert set(taken.rows.facts.tolist()) == {int(Fact.BATTERY_LOW)}
