@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from devices.errors import BadValue, DeviceError, Truncated
 from devices.gatt.record import DeviceFacts
+from devices.ieee11073 import observing
 from devices.ieee11073.attribute import Mapped
 from devices.ieee11073.codes import Attr, Noti
 from devices.ieee11073.fixed_reports import MOST_LAYOUTS, MOST_OBJECTS, FixedReports
@@ -19,8 +20,9 @@ from devices.ieee11073.objects import Configuration, Reported
 from devices.ieee11073.observing import observe
 from devices.ieee11073.scan_report import SHAPES, FixedObs, agent_report, read_fixed, write_scan
 from devices.ieee11073.specializations import Row, configured, standard
-from devices.ieee11073.stamping import Heard
+from devices.ieee11073.stamping import Heard, place
 from devices.ieee11073.times import write_absolute
+from devices.observation import Observation
 
 SOURCE = DeviceFacts("eui64:0102030405060708")
 HEARD = Heard.at(datetime(2026, 11, 22, 8, 0, tzinfo=UTC))
@@ -130,3 +132,67 @@ def test_a_report_that_is_cut_short_is_refused_by_the_name_of_what_is_missing() 
         reports.read(info[:-1])
     with pytest.raises(BadValue, match="after the list"):
         reports.read(info + b"\0")
+
+
+TERMS = st.sampled_from(
+    [18948, 18949, 18950, 18474, 19384, 18458, 57664, 57668, 57680, 57676, 19292, 57356, 16770, 29112, 29136, 61458]
+)
+UNITS = st.sampled_from([3872, 3843, 544, 2720, 1731, 1760, 1728, 1280, 1297, 1376, 1952, 6048, 4416, 2130, 4722, 512])
+WORDS = st.one_of(
+    st.binary(min_size=2, max_size=2),
+    st.sampled_from([one.to_bytes(2) for one in (120, 80, 93, 0, 0x07FF, 0x07FE, 0x0802, 0x0800, 0xF16E)]),
+)
+LONG = st.one_of(
+    st.binary(min_size=4, max_size=4),
+    st.sampled_from([one.to_bytes(4) for one in (0xFF000170, 0xFE000E4C, 0, 0x007FFFFF, 0x80000001, 0x7F000001)]),
+)
+CLOCKS = st.sampled_from([STAMP, STAMP, write_absolute(datetime(2026, 11, 22, 15, 0)), bytes(8)])
+
+
+@st.composite
+def objects(draw: st.DrawFn, handle: int) -> tuple[Row, st.SearchStrategy[bytes]]:
+    """An object, and what it says each time."""
+    ids: tuple[int, ...] = ()
+    count = draw(st.integers(0, 3))
+    if count:
+        first = Mapped(Attr.NU_CMPD_VAL_OBS_BASIC, 4 + 2 * count)
+        said: st.SearchStrategy[bytes] = st.tuples(*[WORDS] * count).map(
+            lambda words: count.to_bytes(2) + (2 * count).to_bytes(2) + b"".join(words)
+        )
+        ids = draw(st.lists(TERMS, min_size=1, max_size=3).map(tuple))
+    elif draw(st.booleans()):
+        first, said = Mapped(Attr.NU_VAL_OBS_BASIC, 2), WORDS
+    else:
+        first, said = Mapped(Attr.NU_VAL_OBS_SIMP, 4), LONG
+    rows, parts = [first], [said]
+    if draw(st.booleans()):
+        rows.append(Mapped(Attr.TIME_STAMP_ABS, 8))
+        parts.append(CLOCKS)
+    if draw(st.integers(0, 5)) == 0:
+        rows.append(Mapped(Attr.MSMT_STAT, 2))
+        parts.append(st.binary(min_size=2, max_size=2))
+    row = Row(handle, draw(TERMS), draw(st.sampled_from([0, 8, 0xF040])), draw(UNITS), tuple(rows), ids)
+    return row, st.tuples(*parts).map(b"".join)
+
+
+def worked_out(reported: tuple[Reported, ...]) -> list[Observation]:
+    """Without a shape that was seen before."""
+    return [
+        observation
+        for one in reported
+        for stamp, group in observing._by_stamp(one.measured)
+        for observation in observing._of_record(group, SOURCE, place(stamp, HEARD), one.person)
+    ]
+
+
+@given(st.data())
+def test_reports_of_any_configuration_are_observed_as_if_each_were_the_first(data: st.DataObject) -> None:
+    known = [data.draw(objects(handle)) for handle in range(1, data.draw(st.integers(2, 5)))]
+    configuration = configured(0x4000, tuple(row for row, _ in known))
+    reports = FixedReports(configuration)
+    handles = data.draw(st.lists(st.integers(1, len(known)), min_size=1, max_size=4))
+    for _ in range(3):
+        info = report(*(FixedObs(handle, data.draw(known[handle - 1][1])) for handle in handles))
+        found, slow = reports.read(info), slowly(configuration, info)
+        assert seen(found) == seen(slow)
+        assert list(observe(found, SOURCE, HEARD)) == worked_out(slow)
