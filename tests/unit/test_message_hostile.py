@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.decoding import decode, decode_observation
@@ -67,6 +67,7 @@ def test_half_a_surrogate_pair_in_a_series_is_refused_and_kept_and_stops_nothing
     assert all(isinstance(decode_observation(refusal.content), Remark) for refusal in taken.refusals())
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*SERIES, "device_us", "record_no", "facts", "context", "x"]), json_values),
     st.sampled_from([[], [GOOD], [GOOD | {"values": [float("nan")]}]]),
