@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +22,24 @@ class Signature(NamedTuple):
     length: int
 
 
+class VendorClock(NamedTuple):
+    """A clock that is set by writing, with response, to a characteristic of the vendor's own, once that notifies and
+    before records are asked for.
+
+    service, characteristic: four hex digits in capitals, or a UUID of the vendor's own in small letters.
+    octets: what to write for an aware time in the gateway's zone.
+    """
+
+    service: str
+    characteristic: str
+    octets: Callable[[datetime], bytes]
+
+    @property
+    def is_unmistakable(self) -> bool:
+        """No other maker's characteristic can have this UUID."""
+        return len(self.characteristic) == 36
+
+
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     """One deviating product.
 
@@ -28,7 +47,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     beginning, because makers append regions and colours.  layouts: the altered layout by characteristic.
     foreign_meals: meal codes (0x2A34) that mark records which are not glucose.  advertised: services whose data in the
     advertisement is a measurement (`ADV:` and the number, for `devices.catalogue.decode`).  memory: records of its
-    memory that can be decoded, by the vendor's name and the record's.
+    memory that can be decoded, by the vendor's name and the record's.  clocks: of which a device has one.
     """
 
     name: str
@@ -39,6 +58,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     foreign_meals: frozenset[int] = frozenset()
     advertised: tuple[str, ...] = ()
     memory: tuple[str, ...] = ()
+    clocks: tuple[VendorClock, ...] = ()
 
     def layout_for(self, uuid: str, data: bytes) -> Layout | None:
         """The altered layout for this frame. None: the standard's.
