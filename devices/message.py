@@ -116,10 +116,13 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     notices: tuple[Remark, ...] = ()
 
 
+MessageId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$(?!\n)")]
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What a source sends: 1 to 1000 observations, one by one or in series or both. They count in this order."""
 
-    message_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
+    message_id: MessageId
     sent_at: Annotated[datetime, Meta(tz=True)]
     observations: Annotated[list[Observation], Meta(max_length=MOST_OBSERVATIONS)] = []
     series: Annotated[list[Series], Meta(max_length=MOST_OBSERVATIONS)] = []
@@ -128,7 +131,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A message whose observations and series nobody has looked at yet."""
 
-    message_id: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")]
+    message_id: MessageId
     sent_at: Annotated[datetime, Meta(tz=True)]
     observations: Annotated[list[msgspec.Raw], Meta(max_length=MOST_OBSERVATIONS)] = []
     series: Annotated[list[msgspec.Raw], Meta(max_length=MOST_OBSERVATIONS)] = []

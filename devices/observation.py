@@ -167,6 +167,12 @@ _MEALS: Final = tuple(Meal)
 _SITES: Final = tuple(Site)
 _POSTURES: Final = tuple(Posture)
 
+# `$` alone would let a line break pass at the end
+DeviceUid = Annotated[str, Meta(min_length=3, max_length=64, pattern=r"^[a-z0-9]+:[A-Za-z0-9_.:\-]+$(?!\n)")]
+"""A device's own identity: scheme, colon, name."""
+SessionUid = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$(?!\n)")]
+"""A kiosk session's name."""
+
 
 class Context(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What is known about the circumstances; each member is optional."""
@@ -207,7 +213,7 @@ class Observation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     slot: the device's user number.  session: a kiosk session.  absent: slot index -> reason.
     """
 
-    device: Annotated[str, Meta(min_length=3, max_length=64, pattern=r"^[a-z0-9]+:[A-Za-z0-9_.:\-]+$")]
+    device: DeviceUid
     kind: int
     values: tuple[float | None, ...]
     unit: str
@@ -215,7 +221,7 @@ class Observation(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknow
     device_at: datetime | None = None
     record_no: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     slot: Annotated[int, Meta(ge=0, le=255)] | None = None
-    session: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")] | None = None
+    session: SessionUid | None = None
     absent: dict[int, str] = {}
     facts: tuple[str, ...] = ()
     context: Context | None = None

@@ -12,7 +12,7 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from devices.observation import Context, Observation
+from devices.observation import Context, DeviceUid, Observation, SessionUid
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCAL_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - a device's clock has no zone
@@ -35,7 +35,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     since 1970-01-01 00:00 on its clock; left out where it has no clock.  record_no: left out where it has none.
     """
 
-    device: Annotated[str, Meta(min_length=3, max_length=64, pattern=r"^[a-z0-9]+:[A-Za-z0-9_.:\-]+$")]
+    device: DeviceUid
     kind: int
     unit: str
     values: Annotated[list[list[float | None]], Meta(min_length=1, max_length=64)]
@@ -43,7 +43,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     device_us: list[Microseconds] | None = None
     record_no: list[Annotated[int, Meta(ge=0, le=2**31 - 1)]] | None = None
     slot: Annotated[int, Meta(ge=0, le=255)] | None = None
-    session: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")] | None = None
+    session: SessionUid | None = None
     facts: tuple[str, ...] = ()
     context: Context | None = None
 

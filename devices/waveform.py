@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from devices.observation import FACT_NAMES, Context
+from devices.observation import FACT_NAMES, Context, DeviceUid, SessionUid
 
 
 class Waveform(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -24,7 +24,7 @@ class Waveform(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     `negative-infinity` below).  low, high: the least and the greatest sample that the device reports, where it says so.
     """
 
-    device: Annotated[str, Meta(min_length=3, max_length=64, pattern=r"^[a-z0-9]+:[A-Za-z0-9_.:\-]+$")]
+    device: DeviceUid
     kind: int
     unit: str
     measured_at: Annotated[datetime, Meta(tz=True)]
@@ -38,7 +38,7 @@ class Waveform(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     device_at: datetime | None = None
     record_no: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
     slot: Annotated[int, Meta(ge=0, le=255)] | None = None
-    session: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-]+$")] | None = None
+    session: SessionUid | None = None
     facts: tuple[str, ...] = ()
     context: Context | None = None
 

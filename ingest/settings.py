@@ -75,8 +75,8 @@ class Settings(BaseSettings):
     """A batch that grows while the writer is busy waits this long for more; an idle writer waits not at all."""
 
     unknown_devices: UnknownDevices = UnknownDevices.STORE
-    future_seconds: PositiveFloat = 300.0
-    ancient_days: PositiveInt = 1096
+    future_seconds: Annotated[float, Field(gt=0, le=366 * 86400)] = 300.0
+    ancient_days: Annotated[int, Field(ge=1, le=100 * 366)] = 1096
     site_zone: str = "Asia/Shanghai"
     """Where the hours and days of the roll-ups begin; another one makes them anew."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hypothesis
+
 pytest_plugins = [
     "tests.fix_bluetooth",
     "tests.fix_broker",
@@ -12,3 +14,7 @@ pytest_plugins = [
     "tests.fix_nats",
     "tests.fix_postgres",
 ]
+
+# a busy machine is no defect: how long an example takes is not what these tests are about
+hypothesis.settings.register_profile("suifang", deadline=None)
+hypothesis.settings.load_profile("suifang")

@@ -85,6 +85,8 @@ def refusal(**changes: Any) -> tuple[str, Reason]:
         ({"record_no": 2**31}, "record_no", Reason.MALFORMED),
         ({"slot": 256}, "slot", Reason.MALFORMED),
         ({"device": "no colon"}, "device", Reason.MALFORMED),
+        ({"device": "ble:a\n"}, "device", Reason.MALFORMED),
+        ({"session": "s-1\n"}, "session", Reason.MALFORMED),
         ({"patient": "an unknown member"}, "observation", Reason.MALFORMED),
         ({"context": {"meal": "breakfast"}}, "context.meal", Reason.MALFORMED),
     ],
@@ -115,6 +117,7 @@ def test_a_nan_beside_an_absent_reason_does_not_refuse_the_good_observation() ->
         payload(),
         payload(*[GOOD] * 1001),
         payload(GOOD, message_id="two words"),
+        payload(GOOD, message_id="m-1\n"),
         payload(GOOD, extra=1),
         payload(GOOD).decode().encode("utf-16"),
         b'{"observations": NaN}',
@@ -124,7 +127,7 @@ def test_a_nan_beside_an_absent_reason_does_not_refuse_the_good_observation() ->
         + b"]" * 100_000
         + b"]}",
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_what_is_no_message_is_malformed_as_a_whole(broken: bytes) -> None:
     with pytest.raises(MalformedMessage) as caught:
