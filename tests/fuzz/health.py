@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +15,7 @@ from devices.gatt.blood_pressure_record import BloodPressureRecord, observe_reco
 from devices.gatt.health_observation import observation_in
 from devices.gatt.record import DeviceFacts
 from devices.gatt.segmentation import MOST_OCTETS, Header, Joining
-from tests.health_bodies import TEMPERATURE, body, compound, number, stamp
+from tests.health_bodies import CURRENT, OFFSET, TEMPERATURE, body, compound, number, stamp
 
 MOMENT = Moment(datetime(2026, 11, 22, tzinfo=UTC))
 SOURCE = DeviceFacts("eui64:0102030405060708")
@@ -62,7 +63,10 @@ def _known() -> list[bytes]:
     numeric = body(1, number(97, 544), type=150456, time=stamp(MOMENT.received_at), status=2)
     cuff = body(7, compound((150021, 1, number(120, 3872)), (150022, 1, number(80, 3872))), type=150020, patient=1)
     bundle = body(255, bytes([2]) + numeric.octets + cuff.octets, supplemental=(8417872,))
-    return [TEMPERATURE, numeric.octets, cuff.octets, bundle.octets]
+    # at the ends: of a number, and of the calendar
+    last = stamp(datetime(9999, 12, 31, 23), flags=CURRENT | OFFSET, offset=-48)
+    ends = body(1, struct.pack("<HI", 1728, 0x80000001), type=188736, time=last)
+    return [TEMPERATURE, numeric.octets, cuff.octets, bundle.octets, ends.octets]
 
 
 def codecs() -> dict[str, tuple[Callable[[bytes], Any], list[bytes]]]:
