@@ -10,7 +10,6 @@ receipts (message contract, `devices.message`). Passwords are made for each brok
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import re
@@ -21,12 +20,12 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from simulators.embedded import runfolder
 from simulators.embedded.announce import Announce, to_stderr
 from simulators.embedded.errors import EmbeddedError, NoBroker, NotStarted
+from simulators.embedded.lifetime import Lifetime
 from simulators.embedded.tree import cache_folder, ensure
 from simulators.embedded.unprivileged import Command, give, require_reachable, start
 
@@ -79,7 +78,7 @@ class Credentials(NamedTuple):
         return f"mqtt://{self.username}:{self.password}@{self.host}:{self.port}"
 
 
-class Broker:
+class Broker(Lifetime):
     """One Mosquitto with its folder and port.
 
     folder: where persistence, log and passwords live; kept at `stop`. None: a new folder in the cache.
@@ -173,22 +172,6 @@ class Broker:
         """Stop in good order and start again with the same port, passwords and persistence."""
         self._end(signal.SIGTERM)
         return self.start()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
 
     def _configuration(self) -> str:
         lines = [f"listener {self.port} {self.host}"]

@@ -12,7 +12,6 @@ computed by the servers, from its site and source (`MAPPING`).
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 import shutil
@@ -24,13 +23,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from simulators.embedded import runfolder
 from simulators.embedded.announce import Announce, to_stderr
 from simulators.embedded.broker import INGEST, Credentials
 from simulators.embedded.errors import FolderClosed, NoBroker, NotStarted
+from simulators.embedded.lifetime import Lifetime
 from simulators.embedded.tree import cache_folder
 from simulators.embedded.unprivileged import Command, give, require_reachable, start
 
@@ -170,7 +169,7 @@ class Node:
             process.wait()
 
 
-class Nats:
+class Nats(Lifetime):
     """A cluster of `nodes` servers on loopback, or one server alone. Errors: `NoBroker`, `NotStarted`."""
 
     def __init__(
@@ -237,22 +236,6 @@ class Nats:
         for node in self.nodes:
             node.discard()
         self._started = False
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
 
     def _write(self) -> None:
         cache = self._cache or cache_folder()

@@ -9,7 +9,6 @@ Trust authentication is confined to the loopback address and to a socket in a fo
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import signal
@@ -18,12 +17,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from simulators.embedded import runfolder
 from simulators.embedded.announce import Announce, to_stderr
 from simulators.embedded.errors import NotStarted
+from simulators.embedded.lifetime import Lifetime
 from simulators.embedded.tree import Programs, Tree, cache_folder, ensure
 from simulators.embedded.unprivileged import Command, give, require_reachable, run, start
 
@@ -52,7 +51,7 @@ _LONGEST_SOCKET_FOLDER: Final = 80
 _ZONES: Final = Path("/usr/share/zoneinfo")
 
 
-class Cluster:
+class Cluster(Lifetime):
     """One server with its data folder and port.
 
     data: where the data lives; kept at `stop`. None: a new folder in the cache, removed at `stop`.
@@ -182,22 +181,6 @@ class Cluster:
         if done.returncode:
             raise NotStarted(done.stderr.strip())
         return done.stdout.strip()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.stop)
 
     def _initialise(self, data: Path) -> None:
         locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "-E", "UTF8"]

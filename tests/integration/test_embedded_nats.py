@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -100,15 +101,20 @@ def test_a_source_cannot_speak_nats(nats: Nats) -> None:
 
 async def test_ingest_can_neither_make_readings_nor_remove_them(nats: Nats) -> None:
     violations: list[str] = []
+    both = asyncio.Event()
 
     async def remember(error: Exception) -> None:
         violations.append(str(error).lower())
+        if len(violations) == 2:
+            both.set()
 
     client = NatsClient()
     await client.connect(nats.servers, user=INGEST, password=nats.credentials(INGEST).password, error_cb=remember)
     await client.publish("suifang.v1.north.gw-1.observations", b"made up")
     await client.publish("$JS.API.STREAM.DELETE.$MQTT_msgs", b"")
     await client.flush()
+    async with asyncio.timeout(15):  # the client tells of an error some turns of the loop later
+        await both.wait()
     await client.close()
     assert [violation for violation in violations if "permissions violation" in violation] == violations
     assert len(violations) == 2
