@@ -27,6 +27,7 @@ DRAIN_SECONDS: Final = 20.0
 """After that what is not committed stays with the broker."""
 
 _STATUS: Final = f"/{Leaf.STATUS.value}"
+_IDLE_MESSAGES: Final = 10
 _GC_THRESHOLD: Final = 100_000
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,7 @@ class _Service:
                 group.create_task(self._keep_statuses()),
                 group.create_task(self._watch()),
             ]
-            others += [group.create_task(task) for task in upkeep.tasks(self._settings, self._clock)]
+            others += [group.create_task(task) for task in upkeep.tasks(self._settings, self._clock, self.is_busy)]
             await stop.wait()
             log.info("draining")
             for task in others:
@@ -98,6 +99,10 @@ class _Service:
             _, late = await asyncio.wait(writers, timeout=DRAIN_SECONDS)
             for task in late:
                 task.cancel()
+
+    def is_busy(self) -> bool:
+        """More waits to be stored than a batch takes at once when there is no load."""
+        return sum(writer.queue.qsize() for writer in self._writers) > _IDLE_MESSAGES
 
     def totals(self) -> dict[str, int]:
         counts = [writer.counts for writer in self._writers]

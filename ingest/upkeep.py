@@ -25,17 +25,26 @@ _ONE_DAY: Final = 86_400.0
 _ONE_HOUR: Final = 3_600.0
 _TEN_MINUTES: Final = 600.0
 
+_REST: Final = 1.0
+"""Leaves half of a core to the writers."""
+_REST_BUSY: Final = 9.0
+"""A tenth of a core: what comes in has to be stored first, sums can wait."""
+
 log = structlog.get_logger(__name__)
 
 
-def tasks(settings: Settings, clock: Callable[[], datetime]) -> list[Coroutine[Any, Any, None]]:
-    """One endless coroutine for each thing that is set; cancel them to stop."""
+def tasks(
+    settings: Settings, clock: Callable[[], datetime], busy: Callable[[], bool] = lambda: False
+) -> list[Coroutine[Any, Any, None]]:
+    """One endless coroutine for each thing that is set; cancel them to stop. busy: do messages wait to be stored?"""
     url = settings.database_url.get_secret_value()
     wanted: list[Coroutine[Any, Any, None]] = []
     if settings.rollup_seconds:
 
         async def roll_up(conn: AsyncConnection) -> float:
-            await roll_up_everything(conn, zone=settings.site_zone, clock=clock, rest=1.0)
+            await roll_up_everything(
+                conn, zone=settings.site_zone, clock=clock, rest=lambda: _REST_BUSY if busy() else _REST
+            )
             return settings.rollup_seconds
 
         wanted.append(_again_and_again(url, "roll-ups", roll_up))
@@ -65,11 +74,11 @@ def tasks(settings: Settings, clock: Callable[[], datetime]) -> list[Coroutine[A
 
 
 async def roll_up_everything(
-    conn: AsyncConnection, *, zone: str, clock: Callable[[], datetime], rest: float = 0.0
+    conn: AsyncConnection, *, zone: str, clock: Callable[[], datetime], rest: Callable[[], float] = lambda: 0.0
 ) -> list[rollup.Rolled]:
     """Transaction after transaction until nothing is due, or somebody else is at it.
 
-    rest: how long to pause after each, as a multiple of the time it took; 1 leaves half of a core to the writers.
+    rest: how long to pause after each, as a multiple of the time it took.
     """
     done = []
     loop = asyncio.get_running_loop()
@@ -78,7 +87,7 @@ async def roll_up_everything(
         done.append(rolled)
         if rolled.frozen:
             log.warning("readings came for a time that retention removed; roll-ups leave them out", hours=rolled.frozen)
-        await asyncio.sleep(rest * (loop.time() - began))
+        await asyncio.sleep(rest() * (loop.time() - began))
         began = loop.time()
     return done
 

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 
 from devices.nomenclature import BLOOD_PRESSURE, BODY_COMPOSITION, KINDS
 from devices.observation import Observation
-from ingest import assignments, commit, database, rollup
+from ingest import assignments, commit, database, rollup, upkeep
 from ingest.directory import Directory
 from ingest.intake import Limits
 from ingest.rollup import Turn
@@ -132,6 +132,20 @@ async def test_one_process_at_a_time_and_what_it_did_not_finish_stays_due(
     assert (await rollup.waiting(conn)).batches == 1
     await everything_rolled_up(conn)
     assert await rollup.waiting(conn) == (0, None, 0, 0)
+
+
+async def test_it_asks_after_each_piece_how_long_to_rest(telemetry: AsyncConnection) -> None:
+    stored = taken(message(pressure(1), pressure(2)))
+    await commit.store(telemetry, Directory(), [stored], now=datetime.now(UTC))
+    asked: list[int] = []
+
+    def rest() -> float:
+        asked.append(1)
+        return 0.0
+
+    done = await upkeep.roll_up_everything(telemetry, zone="Asia/Shanghai", clock=lambda: datetime.now(UTC), rest=rest)
+    assert done
+    assert len(asked) == len(done)
 
 
 def test_the_service_rolls_up_what_it_stored_by_itself(broker: Broker, migrated_database_url: str) -> None:
