@@ -223,6 +223,46 @@ async def telemetry(migrated_database_url: str) -> AsyncIterator[AsyncConnection
     await conn.close()
 
 
+MOMENTS_TO_KILL = pytest.mark.parametrize(
+    ("held", "possible"),
+    [("observation", {0}), ("batch", {0, 2})],
+    ids=["before-the-rows", "the-commit-may-be-on-its-way"],
+)
+"""A table that holds the transaction up, and how many of two readings may be there once its session is gone: the commit
+travels with the batch, so the server may carry it out although the process that sent it is dead."""
+
+
+def stores_exactly_once_after_a_kill(
+    process: IngestProcess, source: Source, url: str, *, held: str, possible: set[int]
+) -> None:
+    """Kill it while the held table keeps two readings from being stored, start it again, and count.
+
+    `process` runs, and has stopped when this returns.
+    """
+    count = "SELECT count(*) FROM telemetry.observation"
+    with psycopg.connect(url) as holding:
+        holding.execute(f"LOCK TABLE telemetry.{held} IN ACCESS EXCLUSIVE MODE")
+        source.send(message(pressure(1), pressure(2)))
+        waiting = (  # the roll-ups may wait too
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            " AND query ~ 'COPY telemetry.observation|INSERT INTO telemetry.batch'"
+        )
+        wait_until(lambda: ask(url, waiting) == [(1,)], "the commit that waits")
+        process.kill()
+    gone = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
+    )
+    wait_until(lambda: ask(url, gone) == [(0,)], "the dead process's sessions")
+    ((left,),) = ask(url, count)
+    assert left in possible
+    process.start()
+    receipt = source.receipt()
+    assert (receipt.stored, receipt.duplicate) == (2 - left, left)
+    assert ask(url, count) == [(2,)]
+    assert process.stop() == 0
+
+
 @pytest.fixture
 def source(broker: Broker) -> Iterator[Source]:
     """The gateway `gw-1` at this test's broker."""

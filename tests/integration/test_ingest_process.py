@@ -13,7 +13,16 @@ from devices.message import Leaf, Reason
 from ingest import database
 from simulators.embedded.broker import Broker
 from simulators.embedded.timescaledb import Cluster
-from tests.fix_ingest import IngestProcess, Source, ask, message, pressure, wait_until
+from tests.fix_ingest import (
+    MOMENTS_TO_KILL,
+    IngestProcess,
+    Source,
+    ask,
+    message,
+    pressure,
+    stores_exactly_once_after_a_kill,
+    wait_until,
+)
 
 COUNT = "SELECT count(*) FROM telemetry.observation"
 
@@ -113,33 +122,12 @@ def test_a_topic_longer_than_an_index_takes_holds_back_nobody(
     wait_until(lambda: ask(migrated_database_url, query) == [("malformed", 200)], "the message in quarantine")
 
 
-@pytest.mark.parametrize(
-    ("held", "possible"),
-    [("observation", {0}), ("batch", {0, 2})],
-    ids=["before-the-rows", "the-commit-may-be-on-its-way"],
-)
+@MOMENTS_TO_KILL
 def test_killed_between_delivery_and_receipt_it_stores_exactly_once_after_a_restart(
     broker: Broker, migrated_database_url: str, source: Source, held: str, possible: set[int]
 ) -> None:
     with IngestProcess(broker, migrated_database_url) as process:
-        with psycopg.connect(migrated_database_url) as holding:
-            holding.execute(f"LOCK TABLE telemetry.{held} IN ACCESS EXCLUSIVE MODE")
-            source.send(message(pressure(1), pressure(2)))
-            waiting = (  # the roll-ups may wait too
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-                " AND query ~ 'COPY telemetry.observation|INSERT INTO telemetry.batch'"
-            )
-            wait_until(lambda: ask(migrated_database_url, waiting) == [(1,)], "the commit that waits")
-            process.kill()
-        gone = "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'telemetry|COMMIT' AND pid <> pg_backend_pid()"
-        wait_until(lambda: ask(migrated_database_url, gone) == [(0,)], "the dead process's session")
-        ((left,),) = ask(migrated_database_url, COUNT)
-        assert left in possible
-        process.start()
-        receipt = source.receipt()
-        assert (receipt.stored, receipt.duplicate) == (2 - left, left)
-        assert ask(migrated_database_url, COUNT) == [(2,)]
-        assert process.stop() == 0
+        stores_exactly_once_after_a_kill(process, source, migrated_database_url, held=held, possible=possible)
 
 
 def test_a_broker_killed_and_restarted_is_found_again(

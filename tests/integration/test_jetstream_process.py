@@ -12,7 +12,16 @@ from devices.message import Leaf, Reason
 from ingest import database
 from simulators.embedded.nats import Nats
 from simulators.embedded.timescaledb import Cluster
-from tests.fix_ingest import IngestProcess, Source, ask, message, pressure, wait_until
+from tests.fix_ingest import (
+    MOMENTS_TO_KILL,
+    IngestProcess,
+    Source,
+    ask,
+    message,
+    pressure,
+    stores_exactly_once_after_a_kill,
+    wait_until,
+)
 from tests.fix_nats import jetstream
 
 COUNT = "SELECT count(*) FROM telemetry.observation"
@@ -51,27 +60,12 @@ def test_what_is_acknowledged_while_no_ingest_runs_waits_for_it(
         wait_until(lambda: ask(migrated_database_url, COUNT) == [(20,)], "what was sent before")
 
 
-def test_killed_between_delivery_and_commit_it_stores_exactly_once_after_a_restart(
-    nats: Nats, nats_source: Source, migrated_database_url: str
+@MOMENTS_TO_KILL
+def test_killed_between_delivery_and_acknowledgement_it_stores_exactly_once_after_a_restart(
+    nats: Nats, nats_source: Source, migrated_database_url: str, held: str, possible: set[int]
 ) -> None:
     with IngestProcess(nats, migrated_database_url, **jetstream(nats)) as process:
-        with psycopg.connect(migrated_database_url) as holding:
-            holding.execute("LOCK TABLE telemetry.batch IN ACCESS EXCLUSIVE MODE")
-            nats_source.send(message(pressure(1), pressure(2)))
-            waiting = (
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            wait_until(lambda: ask(migrated_database_url, waiting) == [(1,)], "the commit that waits")
-            process.kill()
-        gone = (
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%telemetry.batch%%' AND pid <> pg_backend_pid()"
-        )
-        wait_until(lambda: ask(migrated_database_url, gone) == [(0,)], "the dead process's session")
-        assert ask(migrated_database_url, COUNT) == [(0,)]
-        process.start()
-        assert nats_source.receipt().stored == 2
-        assert ask(migrated_database_url, COUNT) == [(2,)]
-        assert process.stop() == 0
+        stores_exactly_once_after_a_kill(process, nats_source, migrated_database_url, held=held, possible=possible)
 
 
 def test_a_delivery_that_comes_again_while_it_is_in_hand_is_taken_once(
