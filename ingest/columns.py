@@ -258,7 +258,7 @@ def _numbers(values: Sequence[Sequence[float | None]], width: int) -> NDArray[np
 def _microseconds(spans: Iterable[timedelta], count: int) -> Integers | None:
     """None: some are so long that a float of seconds would not hold their microseconds."""
     seconds = np.fromiter(map(timedelta.total_seconds, spans), np.float64, count)
-    if count and (seconds.max() > _EXACT_SECONDS or seconds.min() < -_EXACT_SECONDS):
+    if (np.abs(seconds) > _EXACT_SECONDS).any():
         return None
     return np.rint(seconds * 1e6).astype(np.int64)
 
