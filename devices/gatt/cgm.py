@@ -24,8 +24,11 @@ from devices.octets import S8, SFLOAT, U8, U16, U24, Field, Layout, crc16
 
 INTERSTITIAL_FLUID: Final = 160212
 CRC_NOT_SUPPORTED: Final = 0xFFFF
+E2E_CRC_SUPPORTED: Final = 1 << 12
+"""Of the features."""
+SESSION_STOPPED: Final = 1 << 0
+"""Of the status."""
 _UNDER_THE_SKIN: Final = Context(site=Site.SUBCUTANEOUS)
-_E2E_CRC_SUPPORTED: Final = 1 << 12
 _STATUS: Final = ((0x02, Fact.BATTERY_LOW), (0x04 | 0x08 | 0x20, Fact.DEVICE_MALFUNCTION))
 _CALIBRATION_TEMPERATURE: Final = ((0x10 | 0x20, Fact.SENSOR_TEMPERATURE), (0x40, Fact.CALIBRATION_ONGOING))
 _WARNING: Final = ((0x40, Fact.RESULT_TOO_LOW), (0x80, Fact.RESULT_TOO_HIGH))
@@ -75,8 +78,11 @@ class CgmMeasurement(Characteristic, frozen=True, kw_only=True):
     records: tuple[CgmRecord, ...]
 
     @classmethod
-    def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
-        """From octets. Truncated: a record is longer than the frame. BadValue: a size below 6, or a wrong CRC."""
+    def decode(cls, data: bytes, layout: Layout | None = None, *, e2e_crc: bool | None = None) -> Self:
+        """From octets. e2e_crc: by the feature, each record has a CRC or none has. None: not known.
+
+        Truncated: a record is longer than the frame, or its CRC is missing. BadValue: a size below 6, or a wrong CRC.
+        """
         if not data:
             raise Truncated("no record", field="size")
         records: list[CgmRecord] = []
@@ -87,7 +93,7 @@ class CgmMeasurement(Characteristic, frozen=True, kw_only=True):
                 raise BadValue(f"a record of {size} octets", field="size")
             if start + size > len(data):
                 raise Truncated(f"a record of {size} octets in {len(data) - start}", field="records")
-            records.append(_record(bytes(data[start : start + size]), layout or CgmRecord.layout))
+            records.append(_record(bytes(data[start : start + size]), layout or CgmRecord.layout, e2e_crc))
             start += size
         return cls(records=tuple(records))
 
@@ -103,14 +109,18 @@ class CgmMeasurement(Characteristic, frozen=True, kw_only=True):
         return frame
 
 
-def _record(data: bytes, layout: Layout) -> CgmRecord:
+def _record(data: bytes, layout: Layout, e2e_crc: bool | None) -> CgmRecord:
     values = layout.unpack(data[1:])
     rest = values.get("trailing", b"")
-    if len(rest) == 2:
-        if not _checked(data[:-2], rest):
-            raise BadValue(f"0x{rest[::-1].hex()} is not the CRC of the record", field="e2e_crc")
+    if e2e_crc and len(rest) < 2:
+        raise Truncated(f"{len(rest)} of 2 octets", field="e2e_crc")
+    if e2e_crc or (e2e_crc is None and len(rest) == 2):
+        if not _checked(data[:-2], rest[-2:]):
+            raise BadValue(f"0x{rest[:-3:-1].hex()} is not the CRC of the record", field="e2e_crc")
         del values["trailing"]
         values["e2e_crc"] = True
+        if rest[:-2]:
+            values["trailing"] = rest[:-2]
     return CgmRecord(**values)
 
 
@@ -134,7 +144,7 @@ class CgmFeature(Characteristic, frozen=True, kw_only=True):
         """From octets. Truncated: names the field. BadValue: a wrong CRC where one is supported."""
         values = (layout or cls.layout).unpack(data)
         octet, crc = values.pop("type_sample_location"), values.pop("e2e_crc")
-        if values["features"] & _E2E_CRC_SUPPORTED and crc != crc16(data[:4]):
+        if values["features"] & E2E_CRC_SUPPORTED and crc != crc16(data[:4]):
             raise BadValue(f"0x{crc:04x} is not the CRC", field="e2e_crc")
         return cls(type=octet & 0x0F, sample_location=octet >> 4, **values)
 
@@ -148,7 +158,7 @@ class CgmFeature(Characteristic, frozen=True, kw_only=True):
             "e2e_crc": CRC_NOT_SUPPORTED,
         }
         body = (layout or self.layout).pack(values)
-        if self.features & _E2E_CRC_SUPPORTED:
+        if self.features & E2E_CRC_SUPPORTED:
             body = _sealed(body[:4], wanted=True)
         return body + self.trailing
 
@@ -234,15 +244,16 @@ def observe(
     """One observation a record, in mg/dL, at the session start plus its offset; record_no is the offset.
 
     Without the start the records have no stamp, and each is at the time of reception.  A start that does not know its
-    zone is in the gateway's.
+    zone is in the gateway's; one that is not known in all parts is a clock that was not set, and no date a wrong one.
     """
-    began = None
+    began = unknown = None
     if start is not None:
         began = start.session_start_time.naive()
+        unknown = start.session_start_time if began is None else None
         moment = moment._replace(zone=start.zone() or moment.zone)
     found = []
     for one in measurement.records:
-        stamp = None
+        stamp = unknown
         if began is not None:
             try:
                 stamp = DateTime.of(began + timedelta(minutes=one.time_offset))
