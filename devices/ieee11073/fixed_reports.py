@@ -66,7 +66,7 @@ class FixedReports:
                 return found
         report = read_fixed(info)
         reported = self._configuration.read(report)
-        if known is None and len(self._known) < MOST_LAYOUTS:
+        if known is None and not report.padding and len(self._known) < MOST_LAYOUTS:
             self._learn(len(info), report)
         return reported
 
@@ -76,6 +76,8 @@ class FixedReports:
             metric = self._configuration.objects.get(obs.handle) if isinstance(obs, FixedObs) else None
             if not isinstance(metric, Metric) or not isinstance(obs, FixedObs) or len(obs.data) != metric.plan.size:
                 return
+            if metric in metrics:
+                return  # what is said of one object twice may be the same, which is said once
             metrics.append(metric)
         if 0 < len(metrics) <= MOST_OBJECTS:
             self._known[size] = _layout(metrics)

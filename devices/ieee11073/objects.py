@@ -20,6 +20,7 @@ from devices.ieee11073.codes import PERSON_UNKNOWN, Attr, ObjectClass
 from devices.ieee11073.events import ConfigObject, ConfigReport
 from devices.ieee11073.fixed_values import READ_FIXED
 from devices.ieee11073.scan_report import FixedObs, Obs, Person, ScanReport, VarObs
+from devices.ieee11073.wide_values import as_sent
 
 METRICS: Final = frozenset(
     {ObjectClass.METRIC, ObjectClass.METRIC_ENUM, ObjectClass.METRIC_NU, ObjectClass.METRIC_SA_RT}
@@ -169,7 +170,8 @@ class Configuration(msgspec.Struct, frozen=True):
 
         Truncated: an observation is shorter than its map. BadValue.
         """
-        return tuple(self._of_person(person, scanner) for person in report.persons)
+        found = tuple(self._of_person(person, scanner) for person in report.persons)
+        return _padded(found, report.padding) if report.padding else found
 
     def _of_person(self, person: Person, scanner: int) -> Reported:
         found: list[Measured] = []
@@ -179,7 +181,9 @@ class Configuration(msgspec.Struct, frozen=True):
             if type(obs) is FixedObs:
                 metric = objects.get(obs.handle)
                 if type(metric) is Metric:
-                    found.append(read_fixed_values(metric, obs.data))
+                    one = read_fixed_values(metric, obs.data)
+                    if scanner or not _says_again(found, one):
+                        found.append(one)
                 else:
                     unknown.append(obs)
             elif isinstance(obs, VarObs):
@@ -213,12 +217,34 @@ class Configuration(msgspec.Struct, frozen=True):
         return found
 
 
+_STAMPS: Final = frozenset({Attr.TIME_STAMP_ABS.value, Attr.TIME_STAMP_BO.value})
+
+
+def _says_again(found: Sequence[Measured], one: Measured) -> bool:
+    """Some agents say the same of the same object, of the same moment, twice in a report. (A scanner's buffer holds
+    several values of one moment, which may well be equal.)"""
+    return one.metric.object_class == ObjectClass.METRIC_NU and not _STAMPS.isdisjoint(one.values) and one in found
+
+
+def _padded(found: tuple[Reported, ...], padding: int) -> tuple[Reported, ...]:
+    """Octets at the end of the report are octets after its last observation."""
+    *others, last = found
+    if not last.measured:
+        return found
+    *before, measured = last.measured
+    marked = msgspec.structs.replace(measured, trailing=measured.trailing or bytes(padding))
+    return (*others, msgspec.structs.replace(last, measured=(*before, marked)))
+
+
 def read_fixed_values(metric: Metric, data: bytes) -> Measured:
     """An observation of fixed format. Truncated, BadValue: name the attribute."""
     rows = metric.value_map
     plan = metric.plan
     if len(data) < plan.size:
         read_mapped(rows, data, 0)
+    if len(data) > plan.size:
+        rows = as_sent(rows, data)
+        plan = plan_of(rows)
     try:
         values = {attribute: read(data[at:end]) for attribute, at, end, read in plan.rows}
     except (Truncated, BadValue):

@@ -47,6 +47,7 @@ from devices.ieee11073.events import read_config, read_config_reply, read_data_r
 from devices.ieee11073.objects import Configuration, Metric
 from devices.ieee11073.scan_report import SHAPES, FixedObs, Obs, ScanReport, VarObs, read_scan
 from devices.ieee11073.times import AbsoluteTime
+from devices.ieee11073.wide_values import as_sent
 from devices.medfloat import Medfloat
 
 _FLAGS: Final = frozenset({Attr.METRIC_SPEC_SMALL, Attr.PM_STORE_CAPAB, Attr.MSMT_STAT})
@@ -202,7 +203,7 @@ def _fixed(obs: FixedObs, configuration: Configuration | None) -> dict[str, Any]
     if not isinstance(metric, Metric):
         return {"handle": obs.handle, "raw": obs.data.hex(), "note": "handle not in configuration"}
     attributes, at = {}, 0
-    for attribute, size in metric.value_map:
+    for attribute, size in as_sent(metric.value_map, obs.data):
         attributes[_id(attribute)] = _value(attribute, obs.data[at : at + size])
         at += size
     shown = {"handle": obs.handle, "attrs": attributes}

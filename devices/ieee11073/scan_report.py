@@ -77,15 +77,21 @@ class Person(msgspec.Struct, frozen=True, gc=False):
 
 
 class ScanReport(msgspec.Struct, frozen=True, gc=False):
-    """One scan report. request: `AGENT_INITIATED`, or the id of the manager's data request."""
+    """One scan report. request: `AGENT_INITIATED`, or the id of the manager's data request.  padding: zeros at the end
+    of the list, too few for another observation."""
 
     request: int
     number: int
     persons: tuple[Person, ...]
+    padding: int = 0
 
 
 def read_fixed(info: bytes) -> ScanReport:
-    """ScanReportInfoFixed, the report that nearly all agents send. Truncated, BadValue."""
+    """ScanReportInfoFixed, the report that nearly all agents send. Truncated, BadValue.
+
+    A published agent announces two octets more than its observation has, and fills them with zeros: where what is left
+    is zero and cannot be an observation, it is padding.
+    """
     size = len(info)
     if size < 8:
         raise Truncated(f"{size} of 8 octets", field="scan-report-info")
@@ -103,9 +109,10 @@ def read_fixed(info: bytes) -> ScanReport:
             raise Truncated(f"{length} octets are announced, {size - at - 4} are left", field="obs-val-data")
         found.append(FixedObs(handle, info[at + 4 : end]))
         at = end
-    if at != size:
-        raise BadValue(f"{size - at} octets after the last observation", field="obs-scan-fixed")
-    return ScanReport(request, number, (Person(None, tuple(found)),))
+    padding = size - at
+    if padding and (padding >= _PAIR.size or any(info[at:])):
+        raise BadValue(f"{padding} octets after the last observation", field="obs-scan-fixed")
+    return ScanReport(request, number, (Person(None, tuple(found)),), padding)
 
 
 def _wrong_length(announced: int, there: int) -> None:
@@ -168,7 +175,11 @@ def write_scan(shape: Shape, report: ScanReport) -> bytes:
     if not shape.persons:
         if len(report.persons) != 1 or report.persons[0].id is not None:
             raise BadValue("this report does not tell persons apart", field="scan-per-person")
-        return head + sequence(map(_write_obs, report.persons[0].observations), "obs-scan-list")
+        written = sequence(map(_write_obs, report.persons[0].observations), "obs-scan-list")
+        if not report.padding:
+            return head + written
+        length = u16(len(written) - 4 + report.padding, "obs-scan-list")
+        return head + written[:2] + length + written[4:] + bytes(report.padding)
     rows: list[bytes] = []
     for person in report.persons:
         items = [_write_obs(obs) for obs in person.observations]

@@ -117,8 +117,11 @@ def test_octets_after_the_map_and_unknown_objects_are_never_learned() -> None:
 
 
 def test_only_so_many_layouts_and_objects_are_learned() -> None:
-    reports = FixedReports(standard(0x02BC))
-    layouts = [report(*[FixedObs(2, PULSE)] * count) for count in range(1, MOST_OBJECTS + 2)]
+    rows = (Mapped(Attr.NU_VAL_OBS_BASIC, 2), Mapped(Attr.TIME_STAMP_ABS, 8))
+    many = tuple(Row(handle, 18474, 0, 2720, rows) for handle in range(1, MOST_OBJECTS + 2))
+    reports = FixedReports(configured(0x4000, many))
+    obs = [FixedObs(row.handle, PULSE) for row in many]
+    layouts = [report(*obs[:count]) for count in range(1, MOST_OBJECTS + 2)]
     for info in layouts:
         reports.read(info)
     learned = [is_learned(reports.read(info)) for info in layouts]

@@ -1,0 +1,113 @@
+"""Reports as published agents send them, not quite as their configurations say. The octets are typed in by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from devices.errors import BadValue, DeviceError
+from devices.gatt.record import DeviceFacts
+from devices.ieee11073.attribute import Mapped
+from devices.ieee11073.codes import Attr
+from devices.ieee11073.fixed_reports import FixedReports
+from devices.ieee11073.objects import Configuration
+from devices.ieee11073.observing import observe
+from devices.ieee11073.scan_report import FIXED, read_scan, write_scan
+from devices.ieee11073.specializations import Row, configured, standard
+from devices.ieee11073.stamping import Heard
+from devices.observation import Observation
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+WALL = datetime(2026, 11, 22, 16, 0)
+STAMP = "2026112216000000"
+
+
+def heard(configuration: Configuration, info: str) -> list[tuple[Observation, ...]]:
+    """What is observed in it the first time, and when it comes again."""
+    reports, octets = FixedReports(configuration), bytes.fromhex(info)
+    source, time = DeviceFacts("eui64:0102030405060708"), Heard.at(NOW)
+    return [observe(reports.read(octets), source, time) for _ in range(2)]
+
+
+def once(configuration: Configuration, info: str) -> Observation:
+    first, second = heard(configuration, info)
+    assert first == second
+    (found,) = first
+    return found
+
+
+def test_a_meter_that_announces_two_octets_too_many_and_fills_them_with_zeros_is_read() -> None:
+    found = once(standard(0x06A4), f"f000 0000 0001 0010 0001 000a f066 {STAMP} 0000")
+    assert (found.values, found.device_at, found.facts) == ((10.2,), WALL, ("trailing-bytes",))
+
+
+@pytest.mark.parametrize("padding", ["00", "0000", "000000"])
+def test_padding_is_written_back_as_it_was(padding: str) -> None:
+    length = 14 + len(padding) // 2
+    octets = bytes.fromhex(f"f000 0000 0001 {length:04x} 0001 000a f066 {STAMP} {padding}")
+    assert write_scan(FIXED, read_scan(FIXED, octets)) == octets
+
+
+@pytest.mark.parametrize(("length", "padding"), [(16, "0001"), (18, "00000000"), (14, "0000"), (17, "0000")])
+def test_what_is_no_padding_is_refused(length: int, padding: str) -> None:
+    with pytest.raises(DeviceError):
+        heard(standard(0x06A4), f"f000 0000 0001 {length:04x} 0001 000a f066 {STAMP} {padding}")
+
+
+def test_padding_behind_nothing_is_no_reading() -> None:
+    assert heard(standard(0x06A4), "f000 0000 0000 0002 0000") == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("identity", "word", "value"),
+    [(0x06A4, "ff000066", 10.2), (0x06A4, "00000065", 101.0), (0x0320, "ff00016e", 36.6), (0x0191, "ff0003c5", 96.5)],
+)
+def test_a_value_of_four_octets_under_a_map_of_two_is_that_value(identity: int, word: str, value: float) -> None:
+    found = once(standard(identity), f"f000 0000 0001 0010 0001 000c {word} {STAMP}")
+    assert (found.values[0], found.device_at, found.facts) == (value, WALL, ())
+
+
+def test_a_compound_of_wide_values_is_read() -> None:
+    wide = "0003 000c 00000078 00000050 0000005d"
+    found = once(standard(0x02BC), f"f000 0000 0001 001c 0001 0018 {wide} {STAMP}")
+    assert (found.values[:3], found.device_at, found.facts) == ((120.0, 80.0, 93.0), WALL, ())
+
+
+def test_a_wide_value_of_a_device_whose_clock_was_never_set_is_read() -> None:
+    found = once(standard(0x0320), "f000 0000 0001 0010 0001 000c ff00016e 0000000000000000")
+    assert (found.values, found.device_at) == ((36.6,), None)
+
+
+@pytest.mark.parametrize("stamp", [STAMP, "0000000000000000"])
+def test_two_octets_behind_a_right_observation_do_not_make_it_wide(stamp: str) -> None:
+    found = once(standard(0x0320), f"f000 0000 0001 0010 0001 000c f16e {stamp} 0000")
+    assert (found.values, "trailing-bytes" in found.facts) == ((36.6,), True)
+
+
+def test_without_a_stamp_nothing_tells_that_a_value_is_wide() -> None:
+    bare = configured(0x4000, (Row(1, 19292, 0xF040, 6048, (Mapped(Attr.NU_VAL_OBS_BASIC, 2),)),))
+    found = once(bare, "f000 0000 0001 0008 0001 0004 f16e 0000")
+    assert (found.values, found.facts) == ((36.6,), ("no-device-clock", "trailing-bytes"))
+
+
+def test_a_scale_that_says_everything_twice_weighs_once() -> None:
+    weight, index = f"0001 000c ff0002be {STAMP}", f"0003 000c ff0000cb {STAMP}"
+    found = once(standard(0x05DC), f"f000 0000 0004 0040 {weight} {index} {weight} {index}")
+    assert (found.values, found.record_no, found.device_at) == ((70.2, None, None), 0, WALL)
+
+
+@pytest.mark.parametrize(("second", "records"), [(f"ff0002bf {STAMP}", [0, 1]), ("ff0002be 2026112216000100", [0, 0])])
+def test_another_value_or_another_moment_is_another_reading(second: str, records: list[int]) -> None:
+    for found in heard(standard(0x05DC), f"f000 0000 0002 0020 0001 000c ff0002be {STAMP} 0001 000c {second}"):
+        assert [one.record_no for one in found] == records
+
+
+def test_without_a_stamp_the_same_twice_is_two_values() -> None:
+    for found in heard(standard(0x0190), "f000 0000 0002 000c 0001 0002 0061 0001 0002 0061"):
+        assert [one.record_no for one in found] == [0, 1]
+
+
+def test_a_list_that_goes_on_behind_its_end_is_refused() -> None:
+    with pytest.raises(BadValue):
+        heard(standard(0x06A4), f"f000 0000 0001 000e 0001 000a f066 {STAMP} 0000")
