@@ -141,11 +141,12 @@ class CgmFeature(Characteristic, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
-        """From octets. Truncated: names the field. BadValue: a wrong CRC where one is supported."""
+        """From octets. Truncated: names the field. BadValue: a wrong CRC, or another word than 0xFFFF in its place."""
         values = (layout or cls.layout).unpack(data)
         octet, crc = values.pop("type_sample_location"), values.pop("e2e_crc")
-        if values["features"] & E2E_CRC_SUPPORTED and crc != crc16(data[:4]):
-            raise BadValue(f"0x{crc:04x} is not the CRC", field="e2e_crc")
+        right = crc16(data[:4]) if values["features"] & E2E_CRC_SUPPORTED else CRC_NOT_SUPPORTED
+        if crc != right:
+            raise BadValue(f"0x{crc:04x} is not 0x{right:04x}", field="e2e_crc")
         return cls(type=octet & 0x0F, sample_location=octet >> 4, **values)
 
     def encode(self, layout: Layout | None = None) -> bytes:

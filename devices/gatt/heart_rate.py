@@ -58,19 +58,20 @@ class HeartRateMeasurement(Characteristic, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
-        """From octets. Truncated: names the field, also where an interval is cut in half."""
+        """From octets. Truncated: names the field, also where an interval is cut in half, or none of those announced is
+        there."""
         if not data or not data[0] & _RR:
             return (layout or cls.layout).read(data, cls)
         values = (layout or cls.layout).unpack(data)
         rest = values.pop("trailing", b"")
-        if len(rest) % 2:
+        if not rest or len(rest) % 2:
             raise Truncated(f"{len(rest)} octets are no whole number of intervals", field="rr_intervals")
         return cls(rr_intervals=_intervals(len(rest) // 2).unpack(rest), **values)
 
     def encode(self, layout: Layout | None = None) -> bytes:
-        """To octets. BadValue: a field does not fit, or there are intervals without `rr_present`."""
-        if self.rr_intervals and not self.rr_present:
-            raise BadValue("intervals that the flags do not announce", field="rr_intervals")
+        """To octets. BadValue: a field does not fit, or intervals and `rr_present` do not go together."""
+        if bool(self.rr_intervals) is not self.rr_present:
+            raise BadValue("the flags announce them, or there are none", field="rr_intervals")
         head = super().encode(layout)
         try:
             return head + struct.pack(f"<{len(self.rr_intervals)}H", *self.rr_intervals)

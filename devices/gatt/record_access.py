@@ -65,9 +65,47 @@ class ResponseCode(enum.IntEnum):
 _ANSWERS: Final = frozenset(
     (OpCode.NUMBER_OF_STORED_RECORDS_RESPONSE, OpCode.RESPONSE_CODE, OpCode.COMBINED_REPORT_RESPONSE)
 )
+_COUNTS: Final = frozenset((OpCode.NUMBER_OF_STORED_RECORDS_RESPONSE, OpCode.COMBINED_REPORT_RESPONSE))
+_COUNT_SIZES: Final = frozenset((1, 2, 4))
+"""Octets of a number of records: two by the standard, four in the Generic Health Sensor service, one in the wild."""
+_REQUESTS: Final = frozenset(
+    (
+        OpCode.REPORT_STORED_RECORDS,
+        OpCode.DELETE_STORED_RECORDS,
+        OpCode.REPORT_NUMBER_OF_STORED_RECORDS,
+        OpCode.COMBINED_REPORT,
+    )
+)
+_COMPARED: Final[dict[int, int]] = {Operator.LESS_OR_EQUAL: 1, Operator.GREATER_OR_EQUAL: 1, Operator.WITHIN_RANGE: 2}
 _BOUND_SIZE: Final[dict[int, int]] = {FilterType.SEQUENCE_NUMBER: 2, FilterType.USER_FACING_TIME: 7}
 _WIDE: Final = 4
 """Octets of a record number of the Generic Health Sensor service; all others have two."""
+
+
+def _bound_size(kind: int, count: int, size: int) -> int | None:
+    """Octets of one bound, in an operand of so many. None: a filter type without a definition."""
+    if kind == FilterType.SEQUENCE_NUMBER and size == 1 + _WIDE * count:
+        return _WIDE
+    return _BOUND_SIZE.get(kind)
+
+
+def _operand_size(op_code: int, operator: int, rest: bytes) -> int:
+    """Octets of the operand that begins `rest`; all of them where nothing says how many."""
+    if op_code in _COUNTS:
+        if rest and len(rest) not in _COUNT_SIZES:
+            raise BadValue(f"{len(rest)} octets are no number of records", field="operand")
+        return len(rest) or 1
+    if op_code == OpCode.RESPONSE_CODE:
+        return 2
+    if op_code == OpCode.ABORT_OPERATION:
+        return 0
+    if op_code not in _REQUESTS or operator > Operator.LAST:
+        return len(rest)
+    count = _COMPARED.get(operator, 0)
+    if not count:
+        return 0
+    size = _bound_size(rest[0] if rest else FilterType.SEQUENCE_NUMBER, count, len(rest))
+    return len(rest) if size is None else 1 + size * count
 
 
 class RecordAccess(Characteristic, frozen=True, kw_only=True):
@@ -82,28 +120,30 @@ class RecordAccess(Characteristic, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
-        """From octets. Truncated: names the part. BadValue: an answer whose operator is not null."""
+        """From octets. Truncated: names the part. BadValue: an answer whose operator is not null, or a number of
+        records of another width than one, two or four octets."""
         values = (layout or cls.layout).unpack(data)
-        values["operand"] = values.pop("trailing", b"")
-        found = cls(**values)
-        if found.op_code in _ANSWERS:
-            if found.operator != Operator.NULL:
-                raise BadValue(f"{found.operator} in an answer, where it is null", field="operator")
-            if found.op_code == OpCode.RESPONSE_CODE:
-                if len(found.operand) < 2:
-                    raise Truncated(f"{len(found.operand)} of 2 octets", field="operand")
-            elif not found.operand:
-                raise Truncated("no number", field="operand")
-        return found
+        rest = values.pop("trailing", b"")
+        op_code, operator = values["op_code"], values["operator"]
+        if op_code in _ANSWERS and operator != Operator.NULL:
+            raise BadValue(f"{operator} in an answer, where it is null", field="operator")
+        size = _operand_size(op_code, operator, rest)
+        if len(rest) < size:
+            raise Truncated(f"{len(rest)} of {size} octets", field="operand")
+        return cls(operand=rest[:size], trailing=rest[size:], **values)
 
     def encode(self, layout: Layout | None = None) -> bytes:
         """To octets. BadValue: op code or operator does not fit an octet."""
-        return (layout or self.layout).pack({"op_code": self.op_code, "operator": self.operator}) + self.operand
+        return (
+            (layout or self.layout).pack({"op_code": self.op_code, "operator": self.operator})
+            + self.operand
+            + self.trailing
+        )
 
     @property
     def number_of_records(self) -> int | None:
         """The number in a number response; u16 by the standard, devices with one or four octets exist. Else None."""
-        if self.op_code in (OpCode.NUMBER_OF_STORED_RECORDS_RESPONSE, OpCode.COMBINED_REPORT_RESPONSE):
+        if self.op_code in _COUNTS:
             return int.from_bytes(self.operand, "little")
         return None
 
@@ -120,8 +160,7 @@ class RecordAccess(Characteristic, frozen=True, kw_only=True):
     @property
     def filter_type(self) -> int | None:
         """`FilterType` of a request that compares. Else None."""
-        compares = Operator.LESS_OR_EQUAL <= self.operator <= Operator.WITHIN_RANGE
-        return self.operand[0] if compares and self.operand else None
+        return self.operand[0] if self.operator in _COMPARED and self.operand else None
 
     @property
     def bounds(self) -> tuple[int | DateTime, ...]:
@@ -132,10 +171,8 @@ class RecordAccess(Characteristic, frozen=True, kw_only=True):
         kind = self.filter_type
         if kind is None:
             return ()
-        count = 2 if self.operator == Operator.WITHIN_RANGE else 1
-        size = _BOUND_SIZE.get(kind)
-        if kind == FilterType.SEQUENCE_NUMBER and len(self.operand) == 1 + _WIDE * count:
-            size = _WIDE
+        count = _COMPARED[self.operator]
+        size = _bound_size(kind, count, len(self.operand))
         if size is None:
             raise BadValue(f"filter type {kind}", field="operand")
         if len(self.operand) < 1 + size * count:

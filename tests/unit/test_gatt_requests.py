@@ -128,8 +128,35 @@ def test_bounds_that_are_not_there_are_refused() -> None:
         record_access.report_from(0x10000)
 
 
-@pytest.mark.parametrize(("octets", "error"), [("06", Truncated), ("060001", Truncated), ("0500", Truncated),
-                                               ("06010101", BadValue)])  # fmt: skip
+@pytest.mark.parametrize("octets", ["0103", "010301", "01030105", "010402ea0703050c0000", "040302ea07"])
+def test_half_a_bound_is_truncated(octets: str) -> None:
+    with pytest.raises(Truncated) as caught:
+        RecordAccess.decode(bytes.fromhex(octets))
+    assert caught.value.field == "operand"
+
+
+@pytest.mark.parametrize(
+    "octets", ["0101", "0306", "0300", "0103010500", "010402ea0703050c0000ea0703050c0001", "06000101"]
+)
+def test_what_follows_an_operand_is_left_over(octets: str) -> None:
+    plain, more = (RecordAccess.decode(bytes.fromhex(octets + rest)) for rest in ("", "aa"))
+    assert (more.operand, more.trailing) == (plain.operand, b"\xaa")
+    assert more.encode().hex() == octets + "aa"
+
+
+@pytest.mark.parametrize(
+    ("octets", "error"),
+    [
+        ("06", Truncated),
+        ("060001", Truncated),
+        ("0500", Truncated),
+        ("0800", Truncated),
+        ("06010101", BadValue),
+        ("05010100", BadValue),
+        ("0500030201", BadValue),
+        ("05000504030201", BadValue),
+    ],
+)
 def test_half_an_answer_is_refused(octets: str, error: type[DeviceError]) -> None:
     with pytest.raises(error):
         RecordAccess.decode(bytes.fromhex(octets))
@@ -203,6 +230,20 @@ def test_a_record_with_a_wrong_crc_is_refused(code: int) -> None:
             CgmMeasurement.decode(frame)
 
 
+def test_without_a_crc_its_field_holds_all_ones() -> None:
+    assert CgmFeature.decode(bytes.fromhex("6e8e0116ffff")).features == 0x18E6E
+    with pytest.raises(BadValue) as caught:
+        CgmFeature.decode(bytes.fromhex("6e8e0116afbe"))
+    assert caught.value.field == "e2e_crc"
+
+
+@pytest.mark.parametrize("octets", ["1055", "170101", "183c0000", "1055ff"])
+def test_intervals_that_are_announced_have_to_be_there(octets: str) -> None:
+    with pytest.raises(Truncated) as caught:
+        HeartRateMeasurement.decode(bytes.fromhex(octets))
+    assert caught.value.field == "rr_intervals"
+
+
 def test_a_crc_is_checked_wherever_it_is_promised() -> None:
     with pytest.raises(BadValue):
         CgmFeature.decode(bytes.fromhex("6e9e01168ac2"))
@@ -249,6 +290,7 @@ KNOWN: dict[type[Characteristic], dict[str, Any]] = {
         (WeightMeasurement, {"bmi": 22.0}, "height"),
         (HeartRateMeasurement, {"heart_rate": 300}, "heart_rate"),
         (HeartRateMeasurement, {"rr_intervals": (1,)}, "rr_intervals"),
+        (HeartRateMeasurement, {"rr_present": True}, "rr_intervals"),
     ],
 )
 def test_what_no_frame_can_hold_is_refused_by_its_field(
