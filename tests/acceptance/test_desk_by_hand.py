@@ -200,6 +200,40 @@ async def test_a_form_somebody_types_in_is_not_replaced_by_what_arrives(page: Pa
     await expect(page.locator("#note")).to_have_value("in the middle of a")
 
 
+async def test_a_form_is_not_replaced_by_an_answer_that_was_asked_for_before_it_came(
+    page: Page, desk: RunningDesk
+) -> None:
+    await measured(desk, "陈秀兰", 186, 112)
+    await sign_in(page, desk)
+    await expect(page.locator("#live")).to_have_text("实时")
+    item = await page.locator("tr.row").get_attribute("data-id")
+    asked, typed = asyncio.Event(), asyncio.Event()
+
+    async def claim(route: Route) -> None:
+        await page.evaluate("htmx.trigger(document.body, 'check')")  # as when the stream opens just now
+        await asked.wait()
+        await route.continue_()
+
+    async def look(route: Route) -> None:
+        asked.set()
+        await typed.wait()
+        await route.fulfill(response=await route.fetch(url=re.sub("shown=[^&]*", "shown=before", route.request.url)))
+
+    await page.evaluate(
+        """item => { window.answered = new Promise(done => document.body.addEventListener("htmx:beforeSwap", event => {
+            if (event.detail.pathInfo.finalRequestPath.startsWith(`/items/${item}?`)) setTimeout(done);
+        })); }""",
+        item,
+    )
+    await page.route(f"**/items/{item}/claim", claim)
+    await page.route(f"**/items/{item}?shown=*", look)
+    await page.keyboard.press("c")
+    await page.locator("#note").fill("in the middle of a")
+    typed.set()
+    await page.evaluate("window.answered")
+    await expect(page.locator("#note")).to_have_value("in the middle of a")
+
+
 async def test_a_late_pane_does_not_cover_the_one_chosen_since(page: Page, desk: RunningDesk) -> None:
     for name in ("刘桂芬", "何玉英"):
         await measured(desk, name, 150, 92)

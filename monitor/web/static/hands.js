@@ -79,7 +79,8 @@
     const form = $("[data-close]");
     return form && (form.contains(document.activeElement) || $("#note").value || $("input:checked", form));
   }
-  const isPaneLive = (elt) => elt.matches("#pane > [name=shown]");
+  // by what it says and not by where it is: an answer may come when its element is gone
+  const isPaneLive = (elt) => elt.matches(`[name=shown][hx-target="#pane"]`);
   function beforeRequest(event) {
     const { elt } = event.detail;
     // rows that move can only mislead a pointer: a key acts on the selected row, which an insertion does not change
