@@ -166,7 +166,7 @@ class Agent(Machine):
             # the manager asks again for the segments that it wants
             self._reports = deque(one for one in self._reports if one.type != Noti.SEGMENT_DATA)
         elif state is State.DISASSOCIATING:
-            self._asking.clear()
+            self._asking.release()
             self._by = now + self._timeouts.release
         elif state is State.CONFIG_SENDING:
             self._by = None
@@ -264,7 +264,7 @@ class Agent(Machine):
     @staticmethod
     def _verdict(answer: Answer) -> Event:
         if not isinstance(answer, EventReportResult):
-            return Event.CONFIG_REFUSED
+            return Event.RX_RESULT
         try:
             result = read_config_reply(answer.info).result
         except DeviceError:

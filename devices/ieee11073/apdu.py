@@ -38,6 +38,8 @@ PRST: Final = 0xE700
 NAMES: Final = {AARQ: "AARQ", AARE: "AARE", RLRQ: "RLRQ", RLRE: "RLRE", ABRT: "ABRT", PRST: "PRST"}
 
 _HEAD: Final = struct.Struct(">HH")
+_ANSWERS: Final = frozenset({0x02, 0x03, 0x04})
+"""The upper octet of the operations that answer a question."""
 # a confirmed event report, to the length of its information
 _REPORT: Final = struct.Struct(">HHHHHHHIHH")
 _REASONS: Final[dict[int, type[Rlrq | Rlre | Abrt]]] = {RLRQ: Rlrq, RLRE: Rlre, ABRT: Abrt}
@@ -106,6 +108,11 @@ def invoke_id_of(data: bytes) -> int | None:
     if len(data) < 8 or _HEAD.unpack_from(data)[0] != PRST:
         return None
     return int.from_bytes(data[6:8])
+
+
+def is_answer(data: bytes) -> bool:
+    """A presentation APDU with a rors, a roer or a rorj, whether or not it can be read any further."""
+    return len(data) >= 10 and _HEAD.unpack_from(data)[0] == PRST and data[8] in _ANSWERS
 
 
 class Frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final, NamedTuple
 
@@ -68,6 +69,12 @@ class Asking:
         self._waiting.clear()
         self._asked = None
 
+    def release(self) -> None:
+        """Nothing more is asked; what was asked may still be answered, and nobody waits for it any more."""
+        self._waiting.clear()
+        if self._asked is not None:
+            self._asked = self._asked._replace(by=math.inf)
+
     @property
     def deadline(self) -> float | None:
         """When the question under way must be answered. None: there is none."""
@@ -99,6 +106,10 @@ class Asking:
         if is_confirmed(question):
             self._asked = _Asked(question, now + self._time_for(question))
         return question
+
+    def expects(self, invoke_id: int) -> bool:
+        """The question under way has this invoke id."""
+        return self._asked is not None and self._asked.question.invoke_id == invoke_id
 
     def answered(self, answer: Answer) -> Question | None:
         """The question of this answer. None: nobody asked, or something else."""

@@ -17,9 +17,10 @@ from devices.ieee11073.codes import NO_TIME, Act, Attr
 from devices.ieee11073.data_apdu import Action, ActionResult, Answer, Get, GetResult, Modification, Question, Set
 from devices.ieee11073.events import DataRequest, SegmentData, write_data_request
 from devices.ieee11073.mder import u16, u32
-from devices.ieee11073.objects import Configuration
+from devices.ieee11073.objects import Configuration, PmStore
 from devices.ieee11073.segments import (
     ALL,
+    CLEARS_BY_LIST,
     Segment,
     SegmentStatus,
     Selection,
@@ -50,6 +51,7 @@ class Interview:
         self.attributes: dict[int, Any] = {}
         self.segments: dict[tuple[int, int], Segment] = {}
         self._due: deque[tuple[int, int]] = deque()
+        self._left: set[tuple[int, int]] = set()
 
     def opening(self, configuration: Configuration, about: Information) -> list[Question]:
         """Asked as soon as both are operating."""
@@ -91,15 +93,24 @@ class Interview:
         handle, instance = self._due.popleft()
         return [Action(0, handle, Act.SEG_TRIG_XFER, u16(instance))]
 
-    def done_with(self, handle: int, event: SegmentData) -> list[Question]:
-        """A segment is on our disk to its last entry: clear it, if that is allowed."""
+    def done_with(self, store: PmStore, event: SegmentData, *, whole: bool) -> list[Question]:
+        """These entries are on our disk; with the last of a segment it is cleared, where that is allowed.
+
+        whole: each of these entries gave an observation. A segment with one that did not stays where it is.
+        """
+        segment = store.handle, event.instance
         if event.status & SegmentStatus.AGENT_ABORT:
+            self._left.discard(segment)
             return self._transfer()
+        if not whole:
+            self._left.add(segment)
         if not event.status & SegmentStatus.LAST:
             return []
-        self.segments.pop((handle, event.instance), None)
-        clear = Action(0, handle, Act.SEG_CLR, write_selection(Selection(2, (event.instance,))))
-        return [clear, *self._transfer()] if self._clears else self._transfer()
+        self.segments.pop(segment, None)
+        clears = self._clears and segment not in self._left and store.capabilities & CLEARS_BY_LIST
+        self._left.discard(segment)
+        clear = Action(0, store.handle, Act.SEG_CLR, write_selection(Selection(2, (event.instance,))))
+        return [clear, *self._transfer()] if clears else self._transfer()
 
     def _clock(self, answer: GetResult, received_at: datetime) -> list[Question]:
         values: dict[int, Any] = {}

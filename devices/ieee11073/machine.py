@@ -89,5 +89,8 @@ class Machine:
         invoke_id = apdu.invoke_id_of(frame)
         if invoke_id is None:
             self._enter(Event.RX_GARBAGE, now, found)
+        elif apdu.is_answer(frame):
+            # nobody waits for an answer to an answer
+            self._enter(Event.RX_RESULT if self._asking.expects(invoke_id) else Event.RX_STRAY_RESULT, now, found)
         else:
             found.extend(refusals.of_frame(invoke_id, error, self._enter(Event.RX_UNREADABLE, now, found)))

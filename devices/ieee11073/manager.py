@@ -141,7 +141,7 @@ class Manager(Machine):
         elif state is State.OPERATING:
             self._by = None
         elif state is State.DISASSOCIATING:
-            self._asking.clear()
+            self._asking.release()
             self._by = now + timeouts.release
         found.append(Became(state, event.value))
 
@@ -150,6 +150,10 @@ class Manager(Machine):
             message = apdu.decode(frame)
         except DeviceError as error:
             self._unreadable(frame, error, now, found)
+            if apdu.is_answer(frame) and self.state is State.OPERATING:
+                # the question has had its answer; the association goes on without what it should have said
+                refusal = Reject(int.from_bytes(frame[6:8]), Problem.BADLY_STRUCTURED_APDU)
+                self._answer(refusal, frame, now, received_at, found)
             return
         if type(message) is EventReport and self.state is State.OPERATING:
             # row 8.21, by far the most frequent

@@ -174,7 +174,8 @@ class Reports:
         event = read_segment_data(report.info)
         interview = self._interview
         segment = None if interview is None else interview.segments.get((report.handle, event.instance))
-        if not isinstance(self._configuration.objects.get(report.handle), PmStore) or segment is None:
+        store = self._configuration.objects.get(report.handle)
+        if not isinstance(store, PmStore) or segment is None:
             refusal = RemoteError(report.invoke_id, RemoteErrorCode.NO_SUCH_OBJECT_INSTANCE)
             return self._refused(report, refusal), []
         assert interview is not None
@@ -183,7 +184,8 @@ class Reports:
         heard = Heard(moment, interview.clocks, report.time, segment.adjust)
         reply = SegmentData(event.instance, event.index, event.count, event.status | SegmentStatus.MANAGER_CONFIRM)
         kept = self._kept(reported, heard, _confirmation(report, reply.descriptor), frame)
-        return kept, interview.done_with(report.handle, event)
+        whole = all(observe((one,), self._source, heard) for one in reported)
+        return kept, interview.done_with(store, event, whole=whole)
 
     @staticmethod
     def _refused(report: EventReport, refusal: Reject | RemoteError) -> list[Output]:

@@ -26,6 +26,9 @@ from devices.ieee11073.events import SegmentData
 from devices.ieee11073.mder import Reader, octets, sequence, u16
 from devices.ieee11073.objects import Configuration, Measured, Metric, Reported, read_mapped
 
+CLEARS_BY_LIST: Final = 0x0100
+"""Pm-Store-Capab: segments that are named can be cleared."""
+
 
 class SegmentStatus(enum.IntFlag):
     """Bits of a SegmentDataEvent's status."""

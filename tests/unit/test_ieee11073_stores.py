@@ -29,6 +29,7 @@ from devices.ieee11073.outputs import Answered, Keep, Send
 from devices.ieee11073.scan_report import FixedObs
 from devices.ieee11073.segments import (
     ALL,
+    CLEARS_BY_LIST,
     Element,
     EntryHeader,
     EntryMap,
@@ -55,12 +56,15 @@ MAP = EntryMap(
     EntryHeader.ABSOLUTE,
     (Element(ObjectClass.METRIC_NU, Type(2, 57664), 1, (Mapped(Attr.NU_VAL_OBS_SIMP, 4),)),),
 )
-WITH_STORE = Configuration.of(
-    ConfigReport(
-        0x4000,
-        (standard(0x05DC).report.objects[0], ConfigObject(ObjectClass.VMO_PMSTORE, STORE, ())),
-    )
-)
+
+
+def with_store(capabilities: int) -> Configuration:
+    said = Attribute(Attr.PM_STORE_CAPAB, u16(capabilities))
+    store = ConfigObject(ObjectClass.VMO_PMSTORE, STORE, (said,))
+    return Configuration.of(ConfigReport(0x4000, (standard(0x05DC).report.objects[0], store)))
+
+
+WITH_STORE = with_store(CLEARS_BY_LIST)
 
 
 def entries(count: int) -> list[bytes]:
@@ -77,9 +81,9 @@ def segments(*counts: int) -> dict[int, StoredSegment]:
 class Pair:
     """Both sides on a wire that delivers at once. order: what the manager did, in its order."""
 
-    def __init__(self, window: Window, **terms: Any) -> None:
+    def __init__(self, window: Window, configuration: Configuration = WITH_STORE, **terms: Any) -> None:
         self.manager = Manager(Terms(b"MANAGER!", timeouts=Timeouts(courtesy=0), **terms))
-        self.agent = Agent(Nameplate(b"AGENT---", [WITH_STORE]), window)
+        self.agent = Agent(Nameplate(b"AGENT---", [configuration]), window)
         self.kept: list[Observation] = []
         self.order: list[str] = []
         self.manager.connected(0.0)
@@ -119,6 +123,12 @@ def test_entries_of_a_store_are_of_their_person_and_their_time_and_never_live() 
         (2, WALL - timedelta(minutes=2), NOW - timedelta(minutes=2)),
         (2, WALL - timedelta(minutes=1), NOW - timedelta(minutes=1)),
     ]
+
+
+@pytest.mark.parametrize("capabilities", [0, 0x0800, 0xFEFF])
+def test_a_store_that_cannot_clear_what_is_listed_is_not_asked_to(capabilities: int) -> None:
+    pair = Pair(Window(tuple, store=STORE, segments=segments(2)), with_store(capabilities), clears=True)
+    assert (len(pair.kept), pair.order) == (2, ["SEG_GET_INFO", "SEG_TRIG_XFER", "keep"])
 
 
 def test_without_leave_to_clear_the_agent_keeps_its_segments() -> None:
