@@ -107,7 +107,7 @@ async def add_accounts(
     accounted: bool,
 ) -> list[str]:
     """Last in the transaction: the rows that writers share are locked for the shortest time. The devices that were said
-    to be seen."""
+    to be seen. accounted False: these were counted, and their sources heard, when they first came."""
     if not counts:
         return []
     sums: dict[tuple[int, date], list[int]] = {}
@@ -126,12 +126,12 @@ async def add_accounts(
                 "stored": list(with_new.values()),
             },
         )
+    if not accounted:
+        return []
     sources = [source_id for source_id, _ in sums]
     if seen := directory.unseen(set().union(*(count.devices for count in counts)), now):
         await conn.execute(QUERIES["see_devices"], {"devices": [directory.devices[uid] for uid in seen], "now": now})
     await conn.execute(QUERIES["see_sources"], {"sources": sources, "now": now})
-    if not accounted:
-        return seen
     messages, sent, stored, duplicate, refused = zip(*sums.values(), strict=True)
     await conn.execute(
         QUERIES["add_accounts"],

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import signal
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from psycopg import AsyncConnection
 
+from devices.message import Reason
 from devices.nomenclature import KINDS
 from ingest import app as service
 from ingest import correct_cli, database, quarantine, reconcile, replay, technical, upkeep_cli
 from ingest.directory import Directory
-from ingest.errors import IngestError
-from ingest.intake import Limits
+from ingest.errors import IngestError, UnknownName
 from ingest.log_lines import configure_logging
+from ingest.quarantine import Kept
+from ingest.replay import Replayed
 from ingest.settings import Settings
 from ingest.terminal import end_with, print_line, settings_of_environment, with_connection
+
+_MOST_DAYS: Final = 100 * 366
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Readings from the broker into the database.")
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused, with the reason.")
@@ -48,64 +55,87 @@ def migrate() -> None:
 
 @quarantine_app.command("list")
 def quarantine_list(
-    reason: Annotated[str | None, typer.Option(help="only this reason")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 100,
+    reason: Annotated[Reason | None, typer.Option(help="only this reason")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="at most so many rows")] = 100,
 ) -> None:
-    """One JSON line a row, newest first; without the content."""
+    """What waits, one JSON line a row, newest first; without the content."""
 
     async def work(conn: AsyncConnection) -> None:
-        for kept in await quarantine.listing(conn, reason=reason, limit=limit):
-            print_line({**_described(kept), "content_bytes": len(kept.content)})
+        for outline in await quarantine.outlines(conn, reason=reason, limit=limit):
+            print_line(_in_iso(outline._asdict()))
 
     with_connection(work)
 
 
 @quarantine_app.command("show")
-def quarantine_show(quarantine_id: int) -> None:
-    """One row with its content."""
-
-    async def work(conn: AsyncConnection) -> None:
-        kept = await quarantine.find(conn, quarantine_id)
-        if kept is None:
-            raise IngestError(f"no row {quarantine_id} in quarantine")
-        print_line({**_described(kept), "content": kept.content.decode("utf-8", "backslashreplace")})
-
-    with_connection(work)
+def quarantine_show(
+    quarantine_id: int,
+    raw: Annotated[bool, typer.Option("--raw", help="nothing but the content, octet by octet: for a file")] = False,
+) -> None:
+    """One row with its content, resolved or not. Where that is no UTF-8, `content` is readable and `content_base64`
+    exact. May hold health data."""
+    kept = with_connection(lambda conn: _row(conn, quarantine_id))
+    if raw:
+        sys.stdout.buffer.write(kept.content)
+        return
+    described = kept._asdict()
+    content: bytes = described.pop("content")
+    try:
+        told = {"content": content.decode()}
+    except UnicodeDecodeError:
+        readable = content.decode("utf-8", "backslashreplace")
+        told = {"content": readable, "content_base64": base64.b64encode(content).decode()}
+    print_line(_in_iso(described) | told)
 
 
 @quarantine_app.command("replay")
 @app.command("replay")
 def replay_command(
     quarantine_id: Annotated[int | None, typer.Argument(help="one row; without it, every open row")] = None,
-    reason: Annotated[str | None, typer.Option(help="only this reason")] = None,
-    future_seconds: Annotated[float | None, typer.Option(help="let in times so far ahead of their reception")] = None,
-    limit: Annotated[int, typer.Option(min=1)] = 1000,
+    reason: Annotated[Reason | None, typer.Option(help="only rows refused for this reason")] = None,
+    future_seconds: Annotated[
+        int | None, typer.Option(min=0, max=_MOST_DAYS * 86400, help="let in times so far ahead of their reception")
+    ] = None,
+    ancient_days: Annotated[
+        int | None, typer.Option(min=1, max=_MOST_DAYS, help="let in times so long before their reception")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="at most so many rows; without it, all of them")] = None,
 ) -> None:
-    """Try quarantined observations again; one JSON line each."""
+    """Try what is in quarantine again, oldest first; one JSON line a row when it is done. Each row is a transaction of
+    its own: broken off or repeated, it counts nothing twice. Exit code 1: the row asked for is still refused."""
     settings = settings_of_environment()
     limits = settings.limits()
     if future_seconds is not None:
-        limits = Limits(timedelta(seconds=future_seconds), limits.ancient)
+        limits = replace(limits, future=timedelta(seconds=future_seconds))
+    if ancient_days is not None:
+        limits = replace(limits, ancient=timedelta(days=ancient_days))
 
-    async def work(conn: AsyncConnection) -> None:
-        if quarantine_id is None:
-            rows = await quarantine.listing(conn, reason=reason, limit=limit)
-        else:
-            found = await quarantine.find(conn, quarantine_id)
-            rows = [found] if found is not None and found.resolved_at is None else []
+    async def again(conn: AsyncConnection, directory: Directory, kept: Kept) -> bool:
+        now, unknown = datetime.now(UTC), settings.unknown_devices
+        outcome = await replay.replay(conn, directory, kept, limits=limits, now=now, unknown_devices=unknown)
+        numbers = {"stored": outcome.stored, "duplicate": outcome.duplicate}
+        refused = [
+            {"index": r.index, "field": r.field, "reason": r.reason, "detail": r.detail} for r in outcome.refused
+        ]
+        about = {"quarantine_id": kept.quarantine_id, "reason": kept.reason, "outcome": outcome.replayed.value}
+        print_line(about | numbers | {"refused": refused})
+        return outcome.replayed not in {Replayed.STILL_REFUSED, Replayed.NOT_AN_OBSERVATION}
+
+    async def work(conn: AsyncConnection) -> bool:
         directory = Directory()
-        for kept in reversed(rows):
-            outcome = await replay.replay(
-                conn,
-                directory,
-                kept,
-                limits=limits,
-                now=datetime.now(UTC),
-                unknown_devices=settings.unknown_devices,
-            )
-            print_line({"quarantine_id": kept.quarantine_id, "reason": kept.reason, "outcome": outcome.value})
+        if quarantine_id is not None:
+            kept = await _row(conn, quarantine_id)
+            if kept.resolved_at is not None:
+                raise IngestError(f"row {quarantine_id} is resolved already: {kept.resolution}")
+            return await again(conn, directory, kept)
+        for number in await quarantine.numbers(conn, reason=reason, limit=limit):
+            found = await quarantine.find(conn, number)
+            if found is not None and found.resolved_at is None:
+                await again(conn, directory, found)
+        return True
 
-    with_connection(work)
+    if not with_connection(work):
+        raise typer.Exit(1)
 
 
 @app.command("reconcile")
@@ -177,10 +207,10 @@ async def _serve(settings: Settings) -> None:
     await service.run(settings, stop)
 
 
-def _described(kept: quarantine.Kept) -> dict[str, Any]:
-    described = kept._asdict()
-    described.pop("content")
-    return _in_iso(described)
+async def _row(conn: AsyncConnection, quarantine_id: int) -> Kept:
+    if (kept := await quarantine.find(conn, quarantine_id)) is None:
+        raise UnknownName(f"no row {quarantine_id} in quarantine")
+    return kept
 
 
 def _in_iso(content: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import asyncio
 import enum
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -33,6 +33,11 @@ from ingest.placing import NOWHERE, Placed, place
 MOST_ATTEMPTS: Final = 20
 
 _first: Final = attrgetter("first")
+
+
+Settle = Callable[[AsyncConnection, Receipt, Sequence[quarantine.Refusal]], Awaitable[None]]
+"""What stands in the place of the books where a message was counted when it first came (`ingest.replay`): called in the
+transaction, once the fate of each observation is known. What it raises undoes all of it."""
 
 
 class UnknownDevices(enum.StrEnum):
@@ -95,19 +100,17 @@ async def store_with_retry(
     *,
     now: datetime,
     unknown_devices: UnknownDevices = UnknownDevices.STORE,
-    accounted: bool = True,
+    settle: Settle | None = None,
 ) -> Stored:
     """Commit these messages. Errors: `psycopg.Error` where the server refuses or is gone; then nothing is stored."""
     for attempt in range(1, MOST_ATTEMPTS):
         try:
-            stored = await store(
-                conn, directory, intakes, now=now, unknown_devices=unknown_devices, accounted=accounted
-            )
+            stored = await store(conn, directory, intakes, now=now, unknown_devices=unknown_devices, settle=settle)
         except (errors.DeadlockDetected, errors.SerializationFailure):
             await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - so that two do not meet again
         else:
             return stored._replace(attempts=attempt)
-    return await store(conn, directory, intakes, now=now, unknown_devices=unknown_devices, accounted=accounted)
+    return await store(conn, directory, intakes, now=now, unknown_devices=unknown_devices, settle=settle)
 
 
 async def store(
@@ -117,9 +120,9 @@ async def store(
     *,
     now: datetime,
     unknown_devices: UnknownDevices = UnknownDevices.STORE,
-    accounted: bool = True,
+    settle: Settle | None = None,
 ) -> Stored:
-    """One attempt, on a connection in autocommit mode. accounted False: these were counted when they first came."""
+    """One attempt, on a connection in autocommit mode. settle: for one message, in the place of the books."""
     unregistered = await directory.learn(
         conn,
         sources={(i.topic.site, i.topic.source) for i in intakes if i.topic is not None},
@@ -153,16 +156,18 @@ async def store(
         stored = sum(tally.stored for tally in tallies)
         duplicate = sum(tally.duplicate for tally in tallies)
         refused = sum(len(tally.refused) for tally in tallies)
+        if settle is not None:
+            (tally,) = tallies
+            await settle(conn, tally.receipt(), tally.refusals or ())
         # one way there and back for all that follows, the commit included
         async with conn.pipeline():
-            await quarantine.keep(
-                conn, [] if not accounted else [refusal for tally in tallies for refusal in tally.refusals or ()]
-            )
+            if settle is None:
+                await quarantine.keep(conn, [refusal for tally in tallies for refusal in tally.refusals or ()])
             if stored:
                 batch = Batch(batch_id, now, len(intakes), stored, duplicate, refused)
                 await bookkeeping.add_batch(conn, directory, batch, rows=rows, placed=placed, kept_out=written.fates)
             counts = [tally.counts() for tally in tallies if tally.intake.topic is not None]
-            seen = await bookkeeping.add_accounts(conn, directory, counts, batch_id, now, accounted=accounted)
+            seen = await bookkeeping.add_accounts(conn, directory, counts, batch_id, now, accounted=settle is None)
             await conn.execute("COMMIT")
     except BaseException:
         await _roll_back(conn)

@@ -158,16 +158,6 @@ def _rows(intake: Intake, observations: Iterable[tuple[int, Observation]], limit
     return rows
 
 
-def take_one(observation: Observation, *, topic_text: str, message_id: str, content: bytes, at: datetime) -> Intake:
-    """One observation by itself, as a replay from quarantine brings it: the operator has judged its time."""
-    intake = Intake(
-        topic_text, message.parse_topic(topic_text), at, content, message.digest(content), message_id, sent=1
-    )
-    intake.keep(columns.of_rows([_row(0, observation, intake.notices)]))
-    intake.contents[0] = content
-    return intake
-
-
 def _row(index: int, observation: Observation, notices: list[Remark]) -> Row:
     shape = SHAPES[observation.kind, observation.unit]
     facts = 0

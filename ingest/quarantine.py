@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, tuple_row
 
 from devices.message import Reason
 from ingest.named_sql import QUERIES
@@ -25,6 +25,24 @@ class Refusal(NamedTuple):
     field: str
     reason: Reason
     detail: str
+
+
+class Outline(NamedTuple):
+    """One row of the quarantine without its content. times: how often the same thing came."""
+
+    quarantine_id: int
+    received_at: datetime
+    last_at: datetime
+    times: int
+    topic: str
+    message_id: str
+    item: int
+    field: str
+    reason: str
+    detail: str
+    resolved_at: datetime | None
+    resolution: str | None
+    content_bytes: int
 
 
 class Kept(NamedTuple):
@@ -77,6 +95,20 @@ async def listing(conn: AsyncConnection, *, reason: str | None = None, limit: in
     async with conn.cursor(row_factory=class_row(Kept)) as cursor:
         await cursor.execute(QUERIES["quarantined"], {"reason": reason, "limit": limit})
         return await cursor.fetchall()
+
+
+async def outlines(conn: AsyncConnection, *, reason: str | None = None, limit: int = 100) -> list[Outline]:
+    """What waits for an operator, newest first, without the contents."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(QUERIES["quarantined_outlines"], {"reason": reason, "limit": limit})
+        return [Outline(*row) for row in await cursor.fetchall()]
+
+
+async def numbers(conn: AsyncConnection, *, reason: str | None = None, limit: int | None = None) -> list[int]:
+    """The open rows, oldest first. limit None: all of them."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(QUERIES["quarantined_numbers"], {"reason": reason, "limit": limit})
+        return [number for (number,) in await cursor.fetchall()]
 
 
 async def find(conn: AsyncConnection, quarantine_id: int) -> Kept | None:

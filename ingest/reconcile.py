@@ -50,7 +50,7 @@ class What(enum.StrEnum):
     """Sent → stored, duplicate and refused together."""
 
     STORED_WITHOUT_BATCH = "stored-without-batch"
-    """Stored by the account → stored by its batches: a batch is gone, or a replay was interrupted between the two."""
+    """Stored by the account → stored by its batches: a batch is gone."""
 
     ROWS_MISSING = "rows-missing"
     """Stored by a batch → its rows in the table."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -144,6 +147,19 @@ class Settings(BaseSettings):
     def quiet_hours(self) -> QuietHours:
         """When chunks may be put in order, as a value."""
         return QuietHours(ZoneInfo(self.site_zone), self.reorder_from_hour, self.reorder_until_hour)
+
+    @field_validator("database_url")
+    @classmethod
+    def _address_of_a_database(cls, url: SecretStr) -> SecretStr:
+        # said without the value: it holds a password
+        try:
+            understood = urlsplit(url.get_secret_value()).scheme in {"postgresql", "postgres"}
+            conninfo_to_dict(url.get_secret_value())
+        except (ValueError, psycopg.ProgrammingError):
+            understood = False
+        if not understood:
+            raise ValueError("not an address like postgresql://user:password@host:5432/database")
+        return url
 
     @field_validator("reorder_days", mode="before")
     @classmethod

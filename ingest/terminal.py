@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import psycopg
 import typer
 from psycopg import AsyncConnection
 from pydantic import ValidationError
@@ -36,12 +37,16 @@ def with_connection(work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
 
 
 def end_with(work: Callable[[], _T]) -> _T:
-    """The answer of `work`; an `IngestError` is told in a line and ends with status 1."""
+    """The answer of `work`; an `IngestError`, and what the database does not do, is told in a line: status 1."""
     try:
         return work()
     except IngestError as error:
-        typer.echo(f"suifang-ingest: {error.detail}", err=True)
-        raise typer.Exit(1) from None
+        said = error.detail
+    except psycopg.Error as error:
+        # its first line: what follows may quote a row
+        said = "the database does not do it: " + (error.diag.message_primary or (str(error).splitlines() or ["?"])[0])
+    typer.echo(f"suifang-ingest: {said}", err=True)
+    raise typer.Exit(1)
 
 
 def settings_of_environment() -> Settings:
@@ -61,5 +66,6 @@ def settings_of_environment() -> Settings:
 
 
 def print_line(content: dict[str, Any]) -> None:
-    """One JSON line."""
+    """One JSON line, at once: whoever waits for a long work sees how far it is."""
     sys.stdout.write(json.dumps(content, ensure_ascii=False) + "\n")
+    sys.stdout.flush()

@@ -215,6 +215,26 @@ def ask(url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return conn.execute(query, parameters or None).fetchall()
 
 
+def ingest_environment(url: str, **settings: str) -> dict[str, str]:
+    """Of a command of ingest: this process's without its settings, and these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SUIFANG_INGEST_")}
+    given = {"DATABASE_URL": url} | {name.upper(): value for name, value in settings.items()}
+    return kept | {f"SUIFANG_INGEST_{name}": value for name, value in given.items()}
+
+
+def suifang_ingest(url: str, *arguments: str, **settings: str) -> tuple[int, list[dict[str, Any]], str]:
+    """Exit code, JSON lines, what was complained of."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ingest", *arguments],
+        env=ingest_environment(url, **settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
 @pytest.fixture
 async def telemetry(migrated_database_url: str) -> AsyncIterator[AsyncConnection]:
     """A connection in autocommit mode to this test's migrated database."""

@@ -212,6 +212,19 @@ FROM telemetry.quarantine
 WHERE resolved_at IS NULL AND (%(reason)s::text IS NULL OR reason = %(reason)s)
 ORDER BY quarantine_id DESC LIMIT %(limit)s;
 
+-- name: quarantined_outlines
+-- without the contents: each may be a mebibyte
+SELECT quarantine_id, received_at, last_at, times, topic, message_id, item, field, reason, detail, resolved_at, resolution,
+       octet_length(content)
+FROM telemetry.quarantine
+WHERE resolved_at IS NULL AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+ORDER BY quarantine_id DESC LIMIT %(limit)s;
+
+-- name: quarantined_numbers
+SELECT quarantine_id FROM telemetry.quarantine
+WHERE resolved_at IS NULL AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+ORDER BY quarantine_id LIMIT %(limit)s;
+
 -- name: quarantined_one
 SELECT quarantine_id, received_at, last_at, times, topic, message_id, item, content, field, reason, detail, resolved_at, resolution
 FROM telemetry.quarantine WHERE quarantine_id = %s;
@@ -450,8 +463,9 @@ WHERE %(since)s::date IS NULL OR a.day >= %(since)s
 ORDER BY a.day, s.site, s.source;
 
 -- name: move_account
--- a replayed observation was counted as refused on the day of its reception
+-- a replayed row was counted as one observation, refused, on the day of its reception; a whole message may be several
 UPDATE telemetry.account a
-SET refused = a.refused - 1, stored = a.stored + %(stored)s, duplicate = a.duplicate + %(duplicate)s
+SET sent = a.sent - 1 + %(stored)s + %(duplicate)s + %(refused)s, stored = a.stored + %(stored)s,
+    duplicate = a.duplicate + %(duplicate)s, refused = a.refused - 1 + %(refused)s
 FROM telemetry.source s
 WHERE s.source_id = a.source_id AND s.site = %(site)s AND s.source = %(source)s AND a.day = %(day)s AND a.refused > 0;

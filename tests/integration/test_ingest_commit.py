@@ -14,6 +14,7 @@ from devices.observation import Absent, Context, Fact, Meal, Posture, Site
 from ingest import assignments, commit, database, intake, observations, quarantine, reconcile, replay
 from ingest.commit import Stored, UnknownDevices
 from ingest.directory import Directory
+from ingest.replay import Replayed
 from tests.fix_ingest import AN_HOUR_AGO, message, pressure, taken
 
 
@@ -116,9 +117,10 @@ async def test_a_reading_from_the_future_waits_in_quarantine_and_can_be_replayed
     assert (receipt.stored, [r.reason for r in receipt.refused]) == (1, [Reason.FUTURE_TIME])
     (kept,) = await quarantine.listing(telemetry)
     tried = await replay.replay(telemetry, Directory(), kept, limits=intake.Limits(), now=now())
-    assert tried is replay.Replayed.STILL_REFUSED
+    assert (tried.replayed, [r.reason for r in tried.refused]) == (Replayed.STILL_REFUSED, [Reason.FUTURE_TIME])
     wider = intake.Limits(future=timedelta(hours=3))
-    assert await replay.replay(telemetry, Directory(), kept, limits=wider, now=now()) is replay.Replayed.STORED
+    again = await replay.replay(telemetry, Directory(), kept, limits=wider, now=now())
+    assert again.replayed is Replayed.STORED
     assert await quarantine.listing(telemetry) == []
     (line,) = await reconcile.reconcile(telemetry)
     assert (line.sent, line.stored, line.refused, line.balanced) == (2, 2, 0, True)
@@ -138,7 +140,7 @@ async def test_a_replay_finds_its_day_in_the_books_whatever_zone_the_server_is_i
     outcome = await replay.replay(elsewhere, Directory(), kept, limits=wider, now=now())
     (line,) = await reconcile.reconcile(elsewhere)
     await elsewhere.close()
-    assert outcome is replay.Replayed.STORED
+    assert outcome.replayed is Replayed.STORED
     assert (line.day.day, line.stored, line.refused) == (9, 1, 0)
 
 
@@ -174,7 +176,7 @@ async def test_a_site_may_refuse_unknown_devices_and_replay_after_registering(te
     outcome = await replay.replay(
         telemetry, Directory(), kept, limits=intake.Limits(), now=now(), unknown_devices=UnknownDevices.REFUSE
     )
-    assert outcome is replay.Replayed.STORED
+    assert outcome.replayed is Replayed.STORED
 
 
 async def test_the_same_bad_thing_sent_again_is_one_row_that_counts(telemetry: AsyncConnection) -> None:

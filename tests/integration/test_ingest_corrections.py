@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,7 +18,7 @@ from ingest.commit import Stored
 from ingest.corrections import Corrected, Key, Status
 from ingest.directory import Directory
 from ingest.errors import CannotCorrect, UnknownName
-from tests.fix_ingest import AN_HOUR_AGO, message, pressure, taken
+from tests.fix_ingest import AN_HOUR_AGO, message, pressure, suifang_ingest, taken
 
 BY: dict[str, Any] = {"by": "duty", "reason": "typed for the neighbour", "now": datetime(2026, 11, 2, tzinfo=UTC)}
 LONG_AGO = AN_HOUR_AGO - timedelta(days=30)
@@ -220,20 +216,6 @@ async def test_the_history_takes_no_change_and_no_deletion(telemetry: AsyncConne
     assert claimed is not None
     await corrections.mark_correction_judged(telemetry, claimed.correction_id, BY["now"])
     assert await corrections.claim_correction(telemetry) is None
-
-
-def suifang_ingest(url: str, *arguments: str) -> tuple[int, list[dict[str, Any]], str]:
-    """Exit code, JSON lines, what was complained of."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SUIFANG_INGEST_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "ingest", *arguments],
-        env=kept | {"SUIFANG_INGEST_DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
 async def test_an_operator_finds_amends_and_looks_back_from_the_command_line(

@@ -68,7 +68,8 @@ async def test_it_adds_up_after_a_replay_a_correction_and_retention(telemetry: A
     (kept,) = await quarantine.listing(telemetry)
     assert kept.times == 2
     wider = intake.Limits(future=timedelta(hours=3))
-    assert await replay.replay(telemetry, Directory(), kept, limits=wider, now=now()) is replay.Replayed.STORED
+    again = await replay.replay(telemetry, Directory(), kept, limits=wider, now=now())
+    assert again.replayed is replay.Replayed.STORED
     await judge(telemetry)
     key = Key.of((await corrections.readings_of_device(telemetry, "ble:cuff-1", since=AN_HOUR_AGO))[0])
     await corrections.enter_in_error(telemetry, key, by="duty", reason="a test", now=now())
@@ -109,7 +110,7 @@ async def test_an_account_that_does_not_balance_is_refused_by_the_database_and_n
     assert await named(telemetry) == [(What.SENT_UNACCOUNTED, "gw-1", 10, 7)]
 
 
-async def test_a_replay_that_was_interrupted_between_the_table_and_the_books_is_named(
+async def test_a_replay_that_is_interrupted_between_the_table_and_the_books_leaves_nothing(
     telemetry: AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     future = pressure(7, at=(now() + timedelta(hours=2)).replace(microsecond=0))
@@ -124,11 +125,13 @@ async def test_a_replay_that_was_interrupted_between_the_table_and_the_books_is_
         await replay.replay(telemetry, Directory(), kept, limits=intake.Limits(future=timedelta(hours=3)), now=now())
     monkeypatch.undo()
     await judge(telemetry)
-    assert await named(telemetry) == [(What.STORED_WITHOUT_BATCH, "gw-1", 1, 2)]
+    assert await named(telemetry) == []
     again = await replay.replay(
         telemetry, Directory(), kept, limits=intake.Limits(future=timedelta(hours=3)), now=now()
     )
-    assert again is replay.Replayed.DUPLICATE
+    assert again.replayed is replay.Replayed.STORED
+    await judge(telemetry)
+    assert await named(telemetry) == []
 
 
 async def test_what_has_just_been_stored_is_on_its_way_and_no_difference(telemetry: AsyncConnection) -> None:
