@@ -5,7 +5,9 @@ In:  {"uuid": "2A35", "hex": "1e8a00…", "product": "beurer-bm85", "id": "anyth
      APDU in which the agent reported its own (optional: without it the observations have no meaning)
 Out: {"id": …, "ok": true, "observations": [{"code", "ref", "value", "unit", "absent", …}], "fields": {…}}
 or   {"id": …, "ok": false, "error": "Truncated", "detail": "…", "field": "time_stamp"}
-A frame that was read, but of which something is no observation here, says why under "odd", as an error does.
+A frame that was read, but of which something is no observation here, says why under "odd", as an error does; a whole
+record or health observation that does not fit its own fields is an error. Reserved flags that are set, and octets after
+the last field, stand under "warnings": [{"field", "detail"}].
 An APDU with sample arrays has them under "waveforms": samples as sent, the scale, and the values.
 
 One line out for each line in that is not blank, in the same order; a line that cannot be read is answered, never
@@ -15,7 +17,7 @@ fatal. An unknown member of a line is ignored, so that lines may carry their own
 from __future__ import annotations
 
 import argparse
-import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -24,22 +26,25 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from devices import octets
-from devices.catalogue import decode, layout_of, observe, short_uuid, why_odd
-from devices.clock import DateTime, Moment
-from devices.errors import BadValue, DeviceError, MalformedMessage, Truncated
-from devices.gatt.characteristic import Characteristic
+from devices.catalogue import CHARACTERISTICS, decode, layout_of, observe, short_uuid, why_odd
+from devices.clock import Moment
+from devices.decoded_fields import fields_of, rendered, warnings_of
+from devices.errors import BadValue, DeviceError, MalformedMessage, Truncated, UnknownCharacteristic
 from devices.gatt.record import DeviceFacts
 from devices.ieee11073 import apdu
 from devices.ieee11073.alone import configuration_of, observations_in, waveforms_in
-from devices.ieee11073.rendering import rendered
+from devices.ieee11073.rendering import rendered as rendered_apdu
 from devices.medfloat import Medfloat, decode_float, decode_sfloat
 from devices.nomenclature import BY_CODE
-from devices.observation import Absent, Observation
+from devices.observation import Observation
 from devices.products.known import BY_NAME
 from devices.waveform import Waveform
 
 _SOURCE: Final = DeviceFacts("vendor:suifang-decode")
 _NOT_SENT: Final = "not-sent"
+_PREFIX: Final = re.compile(r"\s*(?:\(0x\)|0x)?", re.IGNORECASE)
+_APART: Final = re.compile(r"(?<=[0-9a-f]{2})[-:](?=[0-9a-f]{2})", re.IGNORECASE)
+_WORD_IN_NAME: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class _Line(msgspec.Struct):
@@ -55,7 +60,7 @@ def _word(letters: int, read: Callable[[int], Medfloat]) -> Callable[[bytes], di
     def fields(data: bytes) -> dict[str, Any]:
         if len(data) < letters:
             raise Truncated(f"{len(data)} of {letters} octets", field="value")
-        return _rendered({"value": read(int.from_bytes(data[:letters], "little"))})
+        return rendered({"value": read(int.from_bytes(data[:letters], "little"))})
 
     return fields
 
@@ -66,62 +71,6 @@ _PARTS: Final[dict[str, Callable[[bytes], dict[str, Any]]]] = {
     "CRC16": lambda data: {"crc": octets.crc16(data)},
 }
 """Parts of characteristics that can be asked for by themselves, in place of a UUID."""
-
-
-def _rendered(values: dict[str, Any]) -> dict[str, Any]:
-    """As JSON: a special value is null, and its reason stands under `absent`."""
-    found: dict[str, Any] = {}
-    absent: dict[str, str] = {}
-    for name, value in values.items():
-        match value:
-            case Medfloat():
-                found[name] = value.value
-                if value.absent:
-                    absent[name] = _reason(value.absent)
-            case DateTime():
-                found[name] = str(value)
-            case bytes():
-                found[name] = value.hex()
-            case tuple():
-                found[name] = [_fields(item) if isinstance(item, Characteristic) else _plain(item) for item in value]
-            case _:
-                found[name] = value
-    return found | ({"absent": absent} if absent else {})
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, DateTime) else value
-
-
-def _reason(absent: Absent) -> str:
-    return absent.name.lower().replace("_", "-")
-
-
-def _fields(value: Characteristic, layout: octets.Layout | None = None) -> dict[str, Any]:
-    """The fields that the frame has and what follows from them, by the names of the standard."""
-    layout = layout or getattr(type(value), "layout", None)
-    values: dict[str, Any] = {}
-    if layout is not None and layout.flags:
-        values["flags"] = value.flags_in(layout)
-    unsuccessful: dict[str, str] = {}
-    for field in msgspec.structs.fields(value):
-        part = getattr(value, field.name)
-        if part is None and field.required:
-            values[field.name] = None
-            unsuccessful[field.name] = _reason(Absent.UNSUCCESSFUL)
-        elif part is not None and (part or field.name not in {"reserved", "trailing"}):
-            values[field.name] = part
-    for name, _ in inspect.getmembers(type(value), lambda member: isinstance(member, property)):
-        try:
-            part = getattr(value, name)
-        except DeviceError:
-            continue  # an operand that does not hold what its operator announces; the operand itself is shown
-        if part is not None:
-            values[name] = part
-    found = _rendered(values)
-    if unsuccessful:
-        found["absent"] = unsuccessful | found.get("absent", {})
-    return found
 
 
 def _values(observation: Observation) -> Iterator[dict[str, Any]]:
@@ -144,8 +93,9 @@ def _values(observation: Observation) -> Iterator[dict[str, Any]]:
 
 
 def _octets(text: str, field: str) -> bytes:
+    """Of hex digits as logs write them: with 0x before them; with blanks, hyphens or colons between octets."""
     try:
-        return bytes.fromhex(text)
+        return bytes.fromhex(_APART.sub("", _PREFIX.sub("", text, count=1)))
     except ValueError as error:
         raise BadValue(str(error), field=field) from error
 
@@ -154,7 +104,7 @@ def _answer_apdu(text: str, config: str | None, received_at: datetime) -> dict[s
     data = _octets(text, "apdu")
     found = apdu.decode(data)
     configuration = None if config is None else configuration_of(config)
-    fields = rendered(data, found, configuration)
+    fields = rendered_apdu(data, found, configuration)
     seen = observations_in(found, configuration, _SOURCE, received_at)
     answered = {"ok": True, "observations": [item for one in seen for item in _values(one)], "fields": fields}
     waveforms = waveforms_in(found, configuration, _SOURCE, received_at)
@@ -191,18 +141,23 @@ def answer(line: bytes, received_at: datetime) -> dict[str, Any]:
         if part is not None:
             return {**identity, "ok": True, "observations": [], "fields": part(data)}
         value = decode(asked.uuid, data, product)
-        fields = _fields(value, layout_of(short_uuid(asked.uuid), data, product))
+        fields = fields_of(value, layout_of(short_uuid(asked.uuid), data, product))
         seen = observe(value, _SOURCE, Moment(received_at), product=product)
         odd = why_odd(value)
     except DeviceError as error:
         return {**identity, "ok": False, **_refusal(error)}
+    if isinstance(odd, Truncated | BadValue):
+        return {**identity, "ok": False, **_refusal(odd), "fields": fields}
     items = [item for observation in seen for item in _values(observation)]
     answered = {**identity, "ok": True, "observations": items, "fields": fields}
+    if warnings := list(warnings_of(value)):
+        answered["warnings"] = warnings
     return answered if odd is None else answered | {"odd": _refusal(odd)}
 
 
 def _refusal(error: DeviceError) -> dict[str, Any]:
-    refused = {"error": type(error).__name__, "detail": str(error)}
+    hint = "; --list names those that are known" if isinstance(error, UnknownCharacteristic) and not error.field else ""
+    refused = {"error": type(error).__name__, "detail": f"{error}{hint}"}
     return {**refused, **({"field": error.field} if error.field else {})}
 
 
@@ -210,15 +165,29 @@ def _answers(lines: Iterable[bytes], received_at: datetime) -> Iterator[dict[str
     return (answer(line, received_at) for line in lines if line.strip())
 
 
+def _known() -> Iterator[dict[str, Any]]:
+    """What a line can ask for, one item a characteristic or part."""
+    for known in CHARACTERISTICS:
+        names = [field.name for field in msgspec.structs.fields(known) if field.name not in {"reserved", "trailing"}]
+        yield {"uuid": known.uuid, "name": _WORD_IN_NAME.sub(" ", known.__name__), "fields": names}
+    for name in _PARTS:
+        yield {"uuid": name, "name": name, "fields": ["crc" if name == "CRC16" else "value"]}
+
+
 def main(argv: list[str] | None = None, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None) -> int:
     """Exit status: 0; with --strict 1 where a line was refused; 2 where a file cannot be opened."""
     parser = argparse.ArgumentParser(prog="suifang-decode", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("files", nargs="*", help="JSON lines; standard input where none is named")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if any line is refused")
+    parser.add_argument("--list", action="store_true", help="name what can be decoded, and stop")
     arguments = parser.parse_args(argv)
     source, sink = stdin or sys.stdin.buffer, stdout or sys.stdout.buffer
     encoder, refused = msgspec.json.Encoder(), False
     try:
+        if arguments.list:
+            sink.writelines(encoder.encode(item) + b"\n" for item in _known())
+            sink.flush()
+            return 0
         for name in arguments.files or ["-"]:
             stream = source if name == "-" else open(name, "rb")  # noqa: SIM115  closed below; standard input is not
             try:

@@ -251,7 +251,8 @@ class Layout:
             end += struct.calcsize("<" + field.codec.letter)
             if end > length:
                 break
-        return Truncated(f"the frame has {length} octets, its flags announce {plan.size}", field=field.name)
+        wanted = f"its flags announce {plan.size}" if self.flags else f"its fields take {plan.size}"
+        return Truncated(f"the frame has {length} octets, {wanted}", field=field.name)
 
     def flags_of(self, values: Mapping[str, Any]) -> int:
         """The flags that announce these values. BadValue: a choice with a value that it does not have."""

@@ -75,6 +75,11 @@ class BloodPressureRecord(Characteristic, frozen=True, kw_only=True):
         """As `segmentation.Joining` takes it."""
         return Header(self.first, self.last, self.counter)
 
+    @property
+    def recorded(self) -> Characteristic | None:
+        """The reading, where one segment holds all of it. BadValue, UnknownCharacteristic, Truncated."""
+        return recorded_in((self,)).value if self.first and self.last else None
+
 
 def recorded_in(segments: Iterable[BloodPressureRecord], *, crc: bool | None = None) -> Recorded:
     """The record in its segments, which all bear its number. crc: by the feature. None: not known.

@@ -140,10 +140,7 @@ class PlxContinuousMeasurement(Characteristic, frozen=True, kw_only=True):
 
 
 class PlxFeatures(Characteristic, frozen=True, kw_only=True):
-    """0x2A60, read. `supported_features` bits 2-7: spot-check storage, timestamp, fast, slow, amplitude index, bonds.
-
-    Bits 0 and 1 announce the two masks of status bits that the device can raise.
-    """
+    """0x2A60, read. Bits 0 and 1 announce the two masks of status bits that the device can raise."""
 
     uuid: ClassVar[str] = "2A60"
     layout: ClassVar[Layout] = Layout(
@@ -152,10 +149,29 @@ class PlxFeatures(Characteristic, frozen=True, kw_only=True):
             Field("device_and_sensor_status_support", U24, when=0x02),
         ),
         flags="H",
+        choices=tuple(
+            Choice(name, 0x04 << bit, False, True)
+            for bit, name in enumerate(
+                (
+                    "spot_check_storage",
+                    "spot_check_time_stamp",
+                    "fast_pair",
+                    "slow_pair",
+                    "amplitude_index",
+                    "multiple_bonds",
+                )
+            )
+        ),
     )
 
     measurement_status_support: int | None = None
     device_and_sensor_status_support: int | None = None
+    spot_check_storage: bool = False
+    spot_check_time_stamp: bool = False
+    fast_pair: bool = False
+    slow_pair: bool = False
+    amplitude_index: bool = False
+    multiple_bonds: bool = False
 
     @property
     def supported_features(self) -> int:
@@ -165,7 +181,8 @@ class PlxFeatures(Characteristic, frozen=True, kw_only=True):
     @classmethod
     def of(cls, supported_features: int, **supports: Any) -> Self:
         """Features from the whole word; bits 0 and 1 follow from the masks given."""
-        return cls(reserved=supported_features & ~0x03, **supports)
+        named: dict[str, Any] = {one.name: bool(supported_features & one.mask) for one in cls.layout.choices}
+        return cls(reserved=supported_features & 0xFF00, **named, **supports)
 
 
 @record.remembered

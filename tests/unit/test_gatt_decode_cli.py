@@ -105,3 +105,111 @@ def test_the_command_runs_as_a_process() -> None:
     )
     assert json.loads(done.stdout)["ok"]
     assert done.stderr == b""
+
+
+def fields(uuid: str, octets: str) -> dict[str, Any]:
+    _, (found,) = answers(json.dumps({"uuid": uuid, "hex": octets}))
+    assert found["ok"], found
+    taken: dict[str, Any] = found["fields"]
+    return taken
+
+
+@pytest.mark.parametrize(
+    "octets", ["0x64", "0X64", "(0x) 64", " 64 ", "64"], ids=["0x", "0X", "as phones log it", "blanks", "plain"]
+)
+def test_octets_are_read_however_a_log_writes_them(octets: str) -> None:
+    assert fields("2A19", octets) == {"level": 100}
+
+
+@pytest.mark.parametrize("octets", ["e4-07-08-12-0b-2f-16", "E4:07:08:12:0B:2F:16", "e407 0812 0b2f 16"])
+def test_octets_may_be_held_apart(octets: str) -> None:
+    assert fields("2A08", octets) == {"date_time": "2020-08-18T11:47:22"}
+
+
+@pytest.mark.parametrize("octets", ["0x", "6", "6g", "64-", "-64", "6-4", "64--64", "0x0x64"])
+def test_what_is_no_octet_is_refused(octets: str) -> None:
+    _, (found,) = answers(json.dumps({"uuid": "2A19", "hex": octets}))
+    assert (found["ok"], found["field"]) == (False, "level" if octets == "0x" else "hex")
+
+
+@pytest.mark.parametrize(
+    ("uuid", "octets", "warned"),
+    [
+        ("2A19", "64", []),
+        ("2A19", "6400", [("trailing", "1 octets after the last field: 00")]),
+        ("2A35", "c0780050005d00", [("flags", "reserved bits 0xc0 are set")]),
+        (
+            "2A35",
+            "80780050005d00aabb",
+            [("flags", "reserved bits 0x80 are set"), ("trailing", "2 octets after the last field: aabb")],
+        ),
+        ("2A9C", "00e0c800", [("flags", "reserved bits 0xe000 are set")]),
+        ("2A60", "fc00", []),
+        ("2A60", "0081", [("flags", "reserved bits 0x8100 are set")]),
+        ("2A52", "0101ff", [("trailing", "1 octets after the last field: ff")]),
+        ("2AA7", "06000c10050007080c100600ff", [
+            ("records[1].flags", "reserved bits 0x08 are set"),
+            ("records[1].trailing", "1 octets after the last field: ff"),
+        ]),
+    ],
+)  # fmt: skip
+def test_what_a_frame_has_too_much_of_is_warned_of(uuid: str, octets: str, warned: list[tuple[str, str]]) -> None:
+    _, (found,) = answers(json.dumps({"uuid": uuid, "hex": octets}))
+    assert found["ok"]
+    assert [(one["field"], one["detail"]) for one in found.get("warnings", [])] == warned
+
+
+def test_what_it_can_read_is_listed() -> None:
+    status, found = answers(arguments=("--list",))
+    names = {one["uuid"]: one["name"] for one in found}
+    assert (status, names["2A35"], names["2A5F"]) == (0, "Blood Pressure Measurement", "Plx Continuous Measurement")
+    assert {"2A52", "2B8B", "ADV:181D", "SFLOAT"} <= names.keys()
+
+
+def test_an_unknown_characteristic_says_where_the_known_ones_are() -> None:
+    _, (found,) = answers('{"uuid":"2AFF","hex":"00"}')
+    assert found["error"] == "UnknownCharacteristic"
+    assert "--list" in found["detail"]
+
+
+def test_a_calibration_is_shown_by_its_names() -> None:
+    assert fields("2AAC", "0601200a00321400010004")["calibration"] == {
+        "concentration": 100.0,
+        "time": 10,
+        "type": 2,
+        "sample_location": 3,
+        "next_time": 20,
+        "record_number": 1,
+        "status": 4,
+    }
+
+
+def test_a_recorded_pressure_is_shown_inside_its_record() -> None:
+    found = fields("2B36", "030100352a00780050005d00")
+    assert (found["recorded"]["systolic"], found["recorded"]["unit"]) == (120.0, "mm[Hg]")
+
+
+def test_a_health_observation_is_shown_inside_its_segment() -> None:
+    found = fields("2B8B", "03 01 1500 0300 5c4b0200 2220a0bf351900 0120 a017 6e0100ff")
+    observation = found["observation"]
+    assert (observation["type"], observation["content"]) == (150364, {"unit": 6048, "value": 36.6})
+    assert observation["time"] == {"flags": 0x22, "elapsed": 0x1935BFA020, "source": 1, "offset": 32}
+
+
+@pytest.mark.parametrize(
+    ("uuid", "octets", "field"),
+    [("2B36", "030100352a007800", "diastolic"), ("2B8B", "03010300", "class"), ("2B8B", "030118000b00", "length")],
+)
+def test_a_whole_value_in_one_segment_that_cannot_be_read_is_refused(uuid: str, octets: str, field: str) -> None:
+    _, (found,) = answers(json.dumps({"uuid": uuid, "hex": octets}))
+    assert (found["ok"], found["field"]) == (False, field)
+
+
+def test_a_segment_of_several_is_no_error() -> None:
+    assert fields("2B36", "010100352a007800")["segment"] == "007800"
+
+
+@pytest.mark.parametrize("octets", ["", "fe"])
+def test_a_frame_without_flags_does_not_speak_of_flags(octets: str) -> None:
+    _, (found,) = answers(json.dumps({"uuid": "2A21", "hex": octets}))
+    assert found["detail"] == f"interval: the frame has {len(octets) // 2} octets, its fields take 2"

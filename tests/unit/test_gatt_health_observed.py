@@ -170,7 +170,7 @@ def test_decode_shows_the_reason_beside_the_fields() -> None:
     frame = (b"\x03" + body(1, number(97, 544), type=152584).octets).hex()
     found = answer(msgspec.json.encode({"uuid": "2B8B", "hex": frame}), HEARD)
     assert (found["ok"], found["observations"], found["odd"]["field"]) == (True, [], "type")
-    assert found["fields"]["observation"].type == 152584
+    assert found["fields"]["observation"]["type"] == 152584
 
 
 def test_a_stored_observation_has_its_record_number_before_it() -> None:
