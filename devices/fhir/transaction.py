@@ -7,6 +7,7 @@ conditional update.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote
@@ -25,7 +26,9 @@ def _entry(url: str, resource: Resource, identifier: Resource | None, *, correct
     request = {"method": "POST", "url": resource["resourceType"]}
     if identifier is not None:
         system = quote(identifier["system"], safe=":/.") + "|" if "system" in identifier else ""
-        where = f"identifier={system}{quote(identifier['value'], safe=':')}"
+        # FHIR R4, search 3.1.1.4.0.2: what separates values is escaped within one
+        value = re.sub(r"[\\,$|]", r"\\\g<0>", identifier["value"])
+        where = f"identifier={system}{quote(value, safe=':')}"
         if corrected:
             request = {"method": "PUT", "url": f"{resource['resourceType']}?{where}"}
         else:
