@@ -60,6 +60,7 @@ BODY_TEMPERATURE: Final = 150364
 HEART_RATE: Final = 147842
 BODY_COMPOSITION: Final = 188748
 GLUCOSE_CONTROL: Final = 160208
+GLUCOSE_INTERSTITIAL: Final = 160212
 
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(
@@ -113,7 +114,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     _glucose(160204, "MDC_CONC_GLU_ARTERIAL_PLASMA", ""),
     _glucose(160364, "MDC_CONC_GLU_UNDETERMINED_WHOLEBLOOD", "15074-8"),
     _glucose(160368, "MDC_CONC_GLU_UNDETERMINED_PLASMA", "14749-6"),
-    _glucose(160212, "MDC_CONC_GLU_ISF", ""),
+    _glucose(GLUCOSE_INTERSTITIAL, "MDC_CONC_GLU_ISF", "105272-9"),
     _glucose(GLUCOSE_CONTROL, "MDC_CONC_GLU_CONTROL", "", concept="glucose_control"),
 )
 BY_CODE: Final[dict[int, Kind]] = {kind.code: kind for kind in KINDS}

@@ -6,9 +6,12 @@ vital signs, http://hl7.org/fhir/R4/observation-vitalsigns.html (the LOINC code 
 
 from __future__ import annotations
 
+import math
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from devices.errors import BadValue
 from devices.nomenclature import Slot
 
 Resource = dict[str, Any]
@@ -49,10 +52,27 @@ _OF_PRESSURES: Final = frozenset({"8480-6", "8462-4", "8478-0"})
 # by pulse oximetry: the second code beside the one that the R4 profile demands
 _BESIDE: Final = {"2708-6": "59408-5"}
 # the table of kinds has the codes of moles per volume; mass per volume is another code
-_BY_MASS: Final = {"14743-9": "41653-7", "15074-8": "2339-0", "14749-6": "2345-7"}
+_BY_MASS: Final = {"14743-9": "41653-7", "15074-8": "2339-0", "14749-6": "2345-7", "105272-9": "99504-3"}
 # kinds measure lengths in m, the profile of body height demands cm
 _WRITTEN: Final = {"m": ("cm", 2)}
 _READ: Final = {("8302-2", "cm"): ("m", -2)}
+# what others write for the same unit: UCUM lets the litre be l, and counts be annotated
+_SAME: Final = {
+    "mmol/l": "mmol/L",
+    "mg/dl": "mg/dL",
+    "1/min": "/min",
+    "{beat}/min": "/min",
+    "{beats}/min": "/min",
+    "{Beats}/min": "/min",
+}
+_BOUNDS: Final = {
+    ">": "positive-infinity",
+    ">=": "positive-infinity",
+    "<": "negative-infinity",
+    "<=": "negative-infinity",
+}
+_FURTHEST: Final = timedelta(hours=14)
+_MINUTE: Final = timedelta(minutes=1)
 
 
 def concept(system: str, code: str, *, display: str = "", text: str = "") -> Resource:
@@ -95,18 +115,39 @@ def _shifted(value: float, places: int) -> float:
     return float(Decimal(repr(value)).scaleb(places))
 
 
-def quantity(value: float, ucum: str) -> Resource:
-    """A Quantity in UCUM. Lengths in m are written in cm; the point is moved, nothing is rounded."""
+def quantity(value: float, ucum: str) -> Resource | None:
+    """A Quantity in UCUM. Lengths in m are written in cm: the point is moved, and 15 digits come through unrounded.
+
+    None: no finite number, or none once its point is moved.
+    """
     written, places = _WRITTEN.get(ucum, (ucum, 0))
-    return {"value": _shifted(value, places), "unit": written, "system": UCUM, "code": written}
+    number = _shifted(value, places)
+    return {"value": number, "unit": written, "system": UCUM, "code": written} if math.isfinite(number) else None
 
 
-def number_in(value: Resource, slot: Slot) -> tuple[float, str] | None:
-    """The number of a Quantity and its UCUM unit as the table of kinds has it. None: no number, or not UCUM."""
+def number_in(value: Resource, slot: Slot) -> tuple[float | str, str] | None:
+    """The number of a Quantity, or in its place the reason why it is only a bound (`devices.observation.Absent`), and
+    its UCUM unit as the table of kinds has it. None: no number, or not UCUM.  BadValue: a number that is not finite.
+    """
     number, ucum = value.get("value"), value.get("code")
     if isinstance(number, bool) or not isinstance(number, (int, float, Decimal)):
         return None
     if value.get("system") != UCUM or not isinstance(ucum, str):
         return None
+    if not math.isfinite(number):
+        raise BadValue(f"{number} is no number", field="valueQuantity.value")
+    ucum = _SAME.get(ucum, ucum)
     unit, places = _READ.get((slot.loinc, ucum), (ucum, 0))
+    if "comparator" in value:
+        return _BOUNDS.get(str(value["comparator"]), "unsuccessful"), unit
     return _shifted(float(number), places), unit
+
+
+def written_time(at: datetime) -> str:
+    """An aware time as FHIR's dateTime. Its offsets have whole minutes and end at 14 h: any other is written in UTC.
+
+    OverflowError: in UTC it is outside the calendar.
+    """
+    offset = at.utcoffset()
+    fits = offset is not None and abs(offset) <= _FURTHEST and not offset % _MINUTE
+    return (at if fits else at.astimezone(UTC)).isoformat()

@@ -12,7 +12,16 @@ import msgspec
 from devices.errors import BadValue
 from devices.fhir.coding import BITS, BITS_BEFORE, GUIDE, IDENTIFIER_TYPES, MDC, YES_NO, Resource, code_in, concept
 from devices.fhir.identifier import EUI64_SYSTEM, NO_EUI64, dashed, device_identifiers, device_in
-from devices.nomenclature import BLOOD_PRESSURE, BODY_COMPOSITION, BODY_MASS, BODY_TEMPERATURE, BY_CODE, PULSE_OXIMETRY
+from devices.nomenclature import (
+    BLOOD_PRESSURE,
+    BODY_COMPOSITION,
+    BODY_MASS,
+    BODY_TEMPERATURE,
+    BY_CODE,
+    GLUCOSE_INTERSTITIAL,
+    HEART_RATE,
+    PULSE_OXIMETRY,
+)
 
 SIMPLE_MDS: Final = "65573"
 GATEWAY_MDS: Final = "531981"
@@ -23,6 +32,8 @@ _SPECIALIZATIONS: Final = {
     BODY_TEMPERATURE: ("528392", "MDC_DEV_SPEC_PROFILE_TEMP"),
     BODY_MASS: ("528399", "MDC_DEV_SPEC_PROFILE_SCALE"),
     BODY_COMPOSITION: ("528404", "MDC_DEV_SPEC_PROFILE_BCA"),
+    HEART_RATE: ("528525", "MDC_DEV_SUB_SPEC_PROFILE_HR"),
+    GLUCOSE_INTERSTITIAL: ("528409", "MDC_DEV_SPEC_PROFILE_CGM"),
 }
 _METER: Final = ("528401", "MDC_DEV_SPEC_PROFILE_GLUCOSE")
 _VERSIONS: Final = {"hardware": "531974", "software": "531975", "firmware": "531976"}
@@ -118,6 +129,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     system_id: str
     software: str
     manufacturer: str
+    model: str = ""
     sync: str
     regulated: bool
 
@@ -141,6 +153,7 @@ def gateway_in(resource: Resource) -> Gateway:
             system_id=system_id,
             software=_versions(resource).get("software", ""),
             manufacturer=_told(resource, "manufacturer"),
+            model=_told(resource, "modelNumber"),
             sync=sync,
             regulated=not unregulated,
         )
@@ -177,9 +190,15 @@ def _versions(resource: Resource) -> dict[str, str]:
 
 
 def phg_device(
-    system_id: str, software: str, *, manufacturer: str = "Suifang", sync: str = NTP, regulated: bool = False
+    system_id: str,
+    software: str,
+    *,
+    manufacturer: str = "Suifang",
+    model: str = "gateway",
+    sync: str = NTP,
+    regulated: bool = False,
 ) -> Resource:
-    """The gateway. system_id: 16 hex digits.  sync: MDC code of how its clock is kept right."""
+    """The gateway. system_id: 16 hex digits.  model: of the software.  sync: MDC code of how its clock is set."""
     return {
         "resourceType": "Device",
         "meta": {"profile": [f"{GUIDE}/StructureDefinition/PhgDevice"]},
@@ -191,6 +210,7 @@ def phg_device(
             }
         ],
         "manufacturer": manufacturer,
+        "modelNumber": model or _UNKNOWN,
         "type": concept(MDC, GATEWAY_MDS, display="MDC_MOC_VMS_MDS_AHD"),
         "specialization": [{"systemType": concept(MDC, GENERIC[0], display=GENERIC[1]), "version": "1"}],
         "version": [{"type": concept(MDC, _VERSIONS["software"], display="MDC_ID_PROD_SPEC_SW"), "value": software}],

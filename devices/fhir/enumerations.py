@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from devices.fhir.coding import BITS, BITS_BEFORE, MDC, YES_NO, Resource, code_in, concept
-from devices.nomenclature import BLOOD_PRESSURE, GLUCOSE_CONTROL, GLUCOSE_KINDS, PULSE_OXIMETRY
+from devices.nomenclature import BLOOD_PRESSURE, GLUCOSE_CONTROL, GLUCOSE_INTERSTITIAL, GLUCOSE_KINDS, PULSE_OXIMETRY
 from devices.observation import Context, Fact, Meal
 
-_INTERSTITIAL: Final = 160212
 _CUFF: Final = {
     0: Fact.BODY_MOVEMENT,
     1: Fact.CUFF_TOO_LOOSE,
@@ -45,9 +44,21 @@ _BITS: Final[dict[int, tuple[str, dict[int, Fact]]]] = {
     PULSE_OXIMETRY: ("150604", _OXIMETER),
     GLUCOSE_CONTROL: ("8417752", _METER),
     **dict.fromkeys(GLUCOSE_KINDS, ("8417752", _METER)),
-    _INTERSTITIAL: ("8418060", _SENSOR),
+    GLUCOSE_INTERSTITIAL: ("8418060", _SENSOR),
 }
-_FACT_OF: Final = {f"{code}.{bit}": fact.value for code, bits in _BITS.values() for bit, fact in bits.items()}
+_READ_ONLY: Final = {
+    Fact.DEVICE_MALFUNCTION: ("150604.1", "8417752.1", "8418060.2"),
+    Fact.QUESTIONABLE: ("150604.3",),
+    Fact.SENSOR_DISCONNECTED: ("150604.4",),
+    Fact.POOR_SIGNAL: ("150604.5", "150604.9", "150604.12", "150604.13"),
+    Fact.PULSE_QUESTIONABLE: ("150604.8",),
+    Fact.STRIP_ERROR: ("8417752.3", "8417752.4"),
+    Fact.SENSOR_TEMPERATURE: ("8417752.7", "8417752.8", "8418060.10", "8418060.11"),
+}
+"""Bits that share a fact with another: not written, and read as those of a 20601 agent are."""
+_FACT_OF: Final = {f"{code}.{bit}": fact.value for code, bits in _BITS.values() for bit, fact in bits.items()} | {
+    code: fact.value for fact, codes in _READ_ONLY.items() for code in codes
+}
 STATUS_CODES: Final = frozenset(code for code, _ in _BITS.values())
 
 MEAL_CONTEXT: Final = "8417864"
@@ -75,7 +86,7 @@ def bits_of(kind: int, facts: int) -> list[tuple[str, list[Resource]]]:
 
 
 def facts_of_bits(resource: Resource) -> int:
-    """The facts of the bits that are set, also as version 1 of the guide said it; a bit without a row has none."""
+    """The facts of the bits that are set, also as version 1 of the guide said it; a bit that is no fact has none."""
     found = 0
     for component in resource.get("component", ()):
         if component.get("valueBoolean") is True or code_in(component.get("valueCodeableConcept"), YES_NO) == "Y":

@@ -140,16 +140,22 @@ def test_a_device_of_another_maker_is_read_by_its_codes() -> None:
     system_id=st.binary(min_size=8, max_size=8).filter(any).map(bytes.hex),
     software=WORDS,
     manufacturer=WORDS,
+    model=WORDS,
     sync=st.sampled_from([NTP, "532224", "532234"]),
     regulated=st.booleans(),
 )
 def test_any_gateway_is_valid_and_comes_back(
-    system_id: str, software: str, manufacturer: str, sync: str, regulated: bool
+    system_id: str, software: str, manufacturer: str, model: str, sync: str, regulated: bool
 ) -> None:
-    resource = phg_device(system_id, software, manufacturer=manufacturer, sync=sync, regulated=regulated)
+    resource = phg_device(system_id, software, manufacturer=manufacturer, model=model, sync=sync, regulated=regulated)
     assert codes(resource["type"], MDC) == ["531981"]
     assert gateway_in(sent(resource)) == Gateway(
-        system_id=system_id, software=software, manufacturer=manufacturer, sync=sync, regulated=regulated
+        system_id=system_id,
+        software=software,
+        manufacturer=manufacturer,
+        model=model,
+        sync=sync,
+        regulated=regulated,
     )
 
 
