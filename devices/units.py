@@ -36,7 +36,7 @@ UNITS: Final[tuple[Unit, ...]] = (
     Unit("m", 1280, "cm", 100.0),
     Unit("[in_i]", 1376, "cm", 2.54),
     Unit("kg/m2", 1952, "kg/m2", 1.0),
-    Unit("kJ", 6179, "kJ", 1.0),
+    Unit("kJ", 3971, "kJ", 1.0),
     Unit("Ohm", 4288, "Ohm", 1.0),
     Unit("1", 512, "1", 1.0),
 )
