@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 
 from devices.fhir import status
-from devices.fhir.coding import GUIDE, R4, Resource, concept
+from devices.fhir.coding import GUIDE, R4, Resource, concept, written_time
 from devices.fhir.identifier import DEVICE_SYSTEM, Identified, conditional_create, record_identifier, reference_to
 from devices.nomenclature import GLUCOSE_CONTROL
-from devices.observation import Context
+from devices.observation import Context, Fact
 
 UNIT_TAG: Final = "urn:suifang:unit"
 SLOT_TAG: Final = "urn:suifang:user-slot"
@@ -83,6 +83,8 @@ def base(
     if context is not None and context.posture is not None:
         tags.append({"system": POSTURE_TAG, "code": context.posture.value})
     device = reference_to("Device", said.device)
+    # a control solution is no patient, whether its kind or a fact tells that it was one
+    control = said.kind == GLUCOSE_CONTROL or bool(bits & Fact.CONTROL_SOLUTION.value)
     categories = [concept(_CATEGORY, "phd")]
     if vital:
         categories.insert(0, concept(_VITAL_CATEGORY, "vital-signs", text="Vital Signs"))
@@ -98,9 +100,8 @@ def base(
         "identifier": ([] if create is None else [create]) + [record_identifier(said)],
         "category": categories,
         "code": code,
-        # a control solution is no patient
-        "subject": {"reference": device if said.kind == GLUCOSE_CONTROL else sender.subject},
-        "effectiveDateTime": said.measured_at.isoformat(),
+        "subject": {"reference": device if control else sender.subject},
+        "effectiveDateTime": written_time(said.measured_at),
         "device": {"reference": device, "identifier": {"system": DEVICE_SYSTEM, "value": said.device}},
     }
     if not found["meta"]["profile"]:

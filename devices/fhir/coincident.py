@@ -12,16 +12,18 @@ from typing import Any, Final, NamedTuple
 
 from devices.clock import identity_at
 from devices.errors import BadValue
+from devices.fhir import status
 from devices.fhir.base_observation import Said, Sender
-from devices.fhir.coding import ABSENT_SYSTEM, GUIDE, MDC, UCUM, Resource, code_in, concept
+from devices.fhir.coding import ABSENT_SYSTEM, GUIDE, MDC, UCUM, Resource, code_in, concept, written_time
 from devices.fhir.identifier import DEVICE_SYSTEM, device_in, reference_to
 from devices.observation import Fact
 
 _WITH_OFFSET: Final = "68225"
 _WITHOUT_OFFSET: Final = "67975"
-_COUNTER: Final = "67983"
-CLOCKS: Final = frozenset({_WITH_OFFSET, _WITHOUT_OFFSET, _COUNTER})
-"""The MDC codes of a device's clocks: with an offset, without one, a counter."""
+_COUNTERS: Final = ("67983", "68072")
+CLOCKS: Final = frozenset({_WITH_OFFSET, _WITHOUT_OFFSET, *_COUNTERS})
+"""The MDC codes of a device's clocks: with an offset, without one, a counter, a counter of high resolution."""
+_MICROSECONDS: Final = {"us": 1, "ms": 1_000, "s": 1_000_000}
 
 
 class Coincident(NamedTuple):
@@ -57,12 +59,13 @@ def coincident_time_stamp(said: Said, sender: Sender) -> Resource | None:
             "reference": reference_to("Device", said.device),
             "identifier": {"system": DEVICE_SYSTEM, "value": said.device},
         },
-        "effectiveDateTime": said.measured_at.isoformat(),
+        "effectiveDateTime": written_time(said.measured_at),
         "device": {"reference": sender.gateway},
     }
+    status.label(found, bits)
     if fault or device_at is None:
         return found | {"dataAbsentReason": concept(ABSENT_SYSTEM, "unknown")}
-    return found | {"valueDateTime": identity_at(device_at).isoformat()}
+    return found | {"valueDateTime": written_time(identity_at(device_at))}
 
 
 def coincidents_in(resources: Iterable[Resource], devices: Mapping[str, str] | None = None) -> tuple[Coincident, ...]:
@@ -70,7 +73,11 @@ def coincidents_in(resources: Iterable[Resource], devices: Mapping[str, str] | N
 
     devices: what a reference to a Device stands for, for resources that do not say it.  BadValue: names the element.
     """
-    return tuple(_read(one, devices or {}) for one in resources if is_coincident(one))
+    try:
+        clocks = [one for one in resources if is_coincident(one)]
+    except (AttributeError, TypeError) as error:
+        raise BadValue(str(error), field="code") from error
+    return tuple(_read(one, devices or {}) for one in clocks)
 
 
 def is_coincident(resource: Resource) -> bool:
@@ -86,7 +93,8 @@ def _read(resource: Resource, devices: Mapping[str, str]) -> Coincident:
         if device is None:
             raise BadValue("no device that is known here", field="subject")
         gateway_at = _time(resource, "effectiveDateTime")
-        shown = _time(resource, "valueDateTime")
+        # drafts after version 2.0.0 write a time without an offset as text
+        shown = _time(resource, "valueDateTime") or _time(resource, "valueString")
         if shown is not None and code_in(resource.get("code"), MDC) == _WITHOUT_OFFSET:
             shown = shown.replace(tzinfo=None)
         return Coincident(device, gateway_at, shown, _counted(resource.get("valueQuantity")))
@@ -107,6 +115,9 @@ def _time(resource: Resource, element: str) -> datetime | None:
 def _counted(value: Resource | None) -> timedelta | None:
     if value is None:
         return None
-    if value.get("system") != UCUM or value.get("code") != "us":
-        raise BadValue("a counter counts microseconds", field="valueQuantity.code")
-    return timedelta(microseconds=value["value"])
+    number, scale = value.get("value"), _MICROSECONDS.get(str(value.get("code")))
+    if value.get("system") != UCUM or scale is None:
+        raise BadValue(f"a counter counts in {', '.join(_MICROSECONDS)}", field="valueQuantity.code")
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise BadValue("no number", field="valueQuantity.value")
+    return timedelta(microseconds=number * scale)

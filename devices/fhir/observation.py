@@ -45,7 +45,10 @@ class _Record(NamedTuple):
             return {"dataAbsentReason": status.absent_reason(reason)}
         value = self.observation.values[index]
         assert value is not None
-        return {"valueQuantity": quantity(value, ucum)}
+        written = quantity(value, ucum)
+        if written is None:
+            return {"dataAbsentReason": status.absent_reason("not-at-this-resolution")}
+        return {"valueQuantity": written}
 
 
 def resources_of(observation: Observation, sender: Sender) -> list[Resource]:

@@ -1,7 +1,7 @@
 """From FHIR Observations back to `Observation`: ours lose nothing, others' as far as they follow the guide.
 
 Resources of one record are brought together by the record identifier that ours bear. A resource without one is a
-record by itself.
+record by itself, but for the status bits and the meal of another: those join what they are derived from.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from devices.fhir.coding import MDC, OWN_MEASURE, Resource, code_in, number_in
 from devices.fhir.coincident import is_coincident
 from devices.fhir.enumerations import MEAL_CONTEXT, STATUS_CODES, facts_of_bits
 from devices.fhir.identifier import Record, device_in, record_in
-from devices.fhir.resource_parts import context_in, device_of, tag_in, time_of
+from devices.fhir.resource_parts import context_in, device_of, tag_in, time_of, understood
 from devices.fhir.waveform import is_waveform
 from devices.nomenclature import BY_CODE, KINDS, Kind
 from devices.observation import Fact, Observation, fact_names
 
+_BESIDE: Final = STATUS_CODES | {MEAL_CONTEXT}
+"""What is said beside a reading and is none by itself."""
 _RESULTS: Final = {
     "positive-infinity": Fact.RESULT_TOO_HIGH.value,
     "negative-infinity": Fact.RESULT_TOO_LOW.value,
@@ -35,19 +37,38 @@ def observations_in(resources: Iterable[Resource], devices: Mapping[str, str] | 
     BadValue: names the element; a code, unit or time that is not in our tables, or no device.
     """
     records: dict[str, list[Resource]] = {}
+    beside: list[Resource] = []
+    by_reference: dict[str, str] = {}
     for number, resource in enumerate(resources):
         key = _record_of(resource, number)
-        if key is not None:
-            records.setdefault(key, []).append(resource)
+        if key is None:
+            continue
+        if key == str(number) and _code(resource) in _BESIDE:
+            beside.append(resource)
+            continue
+        records.setdefault(key, []).append(resource)
+        by_reference[f"Observation/{resource.get('id')}"] = key
+    for resource in beside:
+        whose = (by_reference.get(reference) for reference in _derived_from(resource))
+        key = next((found for found in whose if found is not None), None)
+        if key is None:
+            raise BadValue(f"{_code(resource)} of a reading that is not here", field="code")
+        records[key].append(resource)
     return tuple(_read(group, devices or {}) for group in records.values())
 
 
 def phd_devices(resources: Iterable[Resource]) -> dict[str, str]:
-    """By the reference `Device/id`: the device that each Device resource is. One without an identifier is left out."""
+    """By the reference `Device/id`: the device that each Device resource is. One without an identifier is left out.
+
+    BadValue: its identifiers are none.
+    """
     found = {}
     for resource in resources:
         if resource.get("resourceType") == "Device" and "id" in resource:
-            name = device_in(resource.get("identifier", []))
+            try:
+                name = device_in(resource.get("identifier", []))
+            except (AttributeError, TypeError) as error:
+                raise BadValue(str(error), field="identifier") from error
             if name is not None:
                 found[f"Device/{resource['id']}"] = name
     return found
@@ -58,7 +79,9 @@ def _record_of(resource: Resource, number: int) -> str | None:
     try:
         if resource.get("resourceType") != "Observation" or is_coincident(resource) or is_waveform(resource):
             return None
+        understood(resource)
         record = record_in(resource)
+        _code(resource)
     except (AttributeError, TypeError) as error:
         raise BadValue(str(error), field="Observation") from error
     # a device without a clock and without numbers has only the time of measurement to tell records apart
@@ -104,12 +127,19 @@ def _observation(group: list[Resource], devices: Mapping[str, str]) -> Observati
 def _parts(resource: Resource) -> list[tuple[str, Resource]]:
     """Code and holder of each value: of the resource itself, or of the components of a compound."""
     own = _code(resource)
-    if own in STATUS_CODES or own == MEAL_CONTEXT:
+    if own in _BESIDE:
         return []
     holders = [one for one in resource.get("component", ()) if "valueQuantity" in one or "dataAbsentReason" in one]
     if "valueQuantity" in resource or not holders:
         return [(own, resource)]
     return [(_code(one), one) for one in holders]
+
+
+def _derived_from(resource: Resource) -> list[str]:
+    try:
+        return [str(one.get("reference")) for one in resource.get("derivedFrom", ())]
+    except (AttributeError, TypeError) as error:
+        raise BadValue(str(error), field="derivedFrom") from error
 
 
 def _code(holder: Resource) -> str:
@@ -133,21 +163,26 @@ def _values(
 ) -> tuple[str, tuple[float | None, ...], dict[int, str]]:
     """Unit of the first value, all values in slot order, and why some are absent."""
     holders = dict(parts)
-    numbers: dict[int, tuple[float, str]] = {}
+    if len(parts) == 1 and str(kind.code) in holders:
+        # a set of values that failed as a whole bears the code of the set
+        holders.setdefault(str(kind.slots[0].code), holders[str(kind.code)])
+    values: list[float | None] = [None] * len(kind.slots)
     absent: dict[int, str] = {}
+    units: dict[int, str] = {}
     for index, slot in enumerate(kind.slots):
         holder = holders.get(str(slot.code)) if slot.code else holders.get(slot.ref)
         number = number_in(holder["valueQuantity"], slot) if holder and "valueQuantity" in holder else None
         if number is not None:
-            numbers[index] = number
+            units[index] = number[1]
+        if number is not None and isinstance(number[0], float):
+            values[index] = number[0]
+        elif number is not None:
+            absent[index] = str(number[0])
         elif holder is not None:
             absent[index] = status.reason_in(holder.get("dataAbsentReason", {}))
         else:
             absent[index] = "not-sent"
-    fitting = [
-        unit for unit, row in kind.units.items() if all(row[index] == ucum for index, (_, ucum) in numbers.items())
-    ]
+    fitting = [unit for unit, row in kind.units.items() if all(row[index] == ucum for index, ucum in units.items())]
     if not fitting:
         raise BadValue(f"{kind.ref} takes {' or '.join(kind.units)}", field="valueQuantity.code")
-    values = tuple(numbers[index][0] if index in numbers else None for index in range(len(kind.slots)))
-    return said if said in fitting else fitting[0], values, absent
+    return said if said in fitting else fitting[0], tuple(values), absent

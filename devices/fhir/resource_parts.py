@@ -24,6 +24,12 @@ def device_of(resource: Resource, devices: Mapping[str, str]) -> str:
     return found
 
 
+def understood(resource: Resource) -> None:
+    """BadValue: it has a modifier, which may say the opposite of what else it says (FHIR R4, extensibility 2.4.0.2)."""
+    if resource.get("modifierExtension"):
+        raise BadValue("a modifier that is not known here", field="modifierExtension")
+
+
 def time_of(resource: Resource) -> datetime:
     """Aware: when it was measured, or began to be."""
     period = resource.get("effectivePeriod", {})
@@ -46,7 +52,8 @@ def tag_in(resource: Resource, system: str) -> str | None:
 def context_in(group: Iterable[Resource]) -> Context | None:
     """The circumstances that the resources of one record tell. None: they tell none."""
     resources = list(group)
-    meal = next((found for found in map(meal_in, resources) if found is not None), None)
+    holders = [one for resource in resources for one in (resource, *resource.get("component", ()))]
+    meal = next((found for found in map(meal_in, holders) if found is not None), None)
     site = code_in(resources[0].get("bodySite"), SITE_SYSTEM)
     posture = tag_in(resources[0], POSTURE_TAG)
     try:

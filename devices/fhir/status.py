@@ -24,6 +24,7 @@ _INTERPRETATIONS: Final = (
     ((Fact.QUESTIONABLE | Fact.IMPLAUSIBLE).value, "questionable"),
     (Fact.CALIBRATION_ONGOING.value, "calibration-ongoing"),
     (Fact.EARLY_ESTIMATE.value, "early-indication"),
+    (Fact.VALIDATED.value, "validated-data"),
 )
 _STATUSES: Final = (
     (Fact.AMENDED.value, "amended"),
@@ -35,7 +36,18 @@ _FACT_OF: Final[dict[str, int]] = {
     "questionable": Fact.QUESTIONABLE.value,
     "calibration-ongoing": Fact.CALIBRATION_ONGOING.value,
     "early-indication": Fact.EARLY_ESTIMATE.value,
+    "validated-data": Fact.VALIDATED.value,
 }
+_FACT_OF_STATUS: Final[dict[str, int]] = {
+    "preliminary": Fact.EARLY_ESTIMATE.value,
+    "amended": Fact.AMENDED.value,
+    "corrected": Fact.AMENDED.value,
+    # no result yet, or none any more: whatever value stands there is none
+    "registered": Fact.NOT_AVAILABLE.value,
+    "cancelled": Fact.NOT_AVAILABLE.value,
+    "unknown": Fact.QUESTIONABLE.value,
+}
+"""FHIR R4 ObservationStatus; `entered-in-error` is one of two facts, `final` none."""
 _REASONS: Final[dict[str, str]] = {
     "not-a-number": "not-a-number",
     "positive-infinity": "positive-infinity",
@@ -96,11 +108,16 @@ def apply(resource: Resource, bits: int) -> None:
     found = [concept(MEASUREMENT_STATUS, code) for facts, code in _INTERPRETATIONS if bits & facts]
     if found:
         resource["interpretation"] = found
-    if bits & _TEST:
-        resource["meta"]["security"] = [{"system": ACT_REASON, "code": "HTEST"}]
+    label(resource, bits)
     if bits & Fact.MANUALLY_ENTERED.value:
         resource["note"] = [{"text": _NOTE}]
     resource["meta"].setdefault("tag", []).extend({"system": FACT_TAG, "code": name} for name in fact_names(bits))
+
+
+def label(resource: Resource, bits: int) -> None:
+    """Set the security label of a resource that has `meta`, where it is of a test."""
+    if bits & _TEST:
+        resource["meta"]["security"] = [{"system": ACT_REASON, "code": "HTEST"}]
 
 
 def facts_in(resource: Resource) -> int:
@@ -118,10 +135,8 @@ def facts_in(resource: Resource) -> int:
     state = resource.get("status")
     if state == "entered-in-error" and not bits & Fact.ENTERED_IN_ERROR.value:
         bits |= Fact.INVALID.value
-    elif state == "preliminary":
-        bits |= Fact.EARLY_ESTIMATE.value
-    elif state in {"amended", "corrected"}:
-        bits |= Fact.AMENDED.value
+    else:
+        bits |= _FACT_OF_STATUS.get(str(state), 0)
     if code_in(resource.get("dataAbsentReason"), ABSENT_SYSTEM) == "not-performed":
         bits |= Fact.NOT_AVAILABLE.value
     if not bits & _TEST and any(label.get("code") == "HTEST" for label in meta.get("security", ())):
