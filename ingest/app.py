@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
@@ -30,6 +30,8 @@ _STATUS: Final = f"/{Leaf.STATUS.value}"
 _IDLE_MESSAGES: Final = 10
 _GC_THRESHOLD: Final = 100_000
 
+_T = TypeVar("_T")
+
 log = structlog.get_logger(__name__)
 
 
@@ -43,7 +45,10 @@ async def run(settings: Settings, stop: asyncio.Event, *, clock: Callable[[], da
     # rows come by the thousand and hold no cycles: looking through them at the default pace costs a tenth of the work
     gc.set_threshold(_GC_THRESHOLD)
     url = settings.database_url.get_secret_value()
-    first = await database.wait_for_database(url)
+    first = await _unless(stop, database.wait_for_database(url))
+    if first is None:
+        log.info("stopped")
+        return
     try:
         await database.require_migrated(first)
         log.info("database ready", edition=(await timescale.edition(first)).value)
@@ -58,6 +63,18 @@ async def run(settings: Settings, stop: asyncio.Event, *, clock: Callable[[], da
         if not await broker.drain(2.0):
             log.warning("the broker did not take the last receipts and acknowledgements; it will send again")
     log.info("stopped", **service.totals())
+
+
+async def _unless(stop: asyncio.Event, waiting: Coroutine[Any, Any, _T]) -> _T | None:
+    """What is waited for; None: `stop` was set before it came."""
+    wanted, stopping = asyncio.ensure_future(waiting), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({wanted, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return await wanted if wanted.done() else None
+    finally:
+        for task in (wanted, stopping):
+            task.cancel()
+        await asyncio.gather(wanted, stopping, return_exceptions=True)
 
 
 class _Service:

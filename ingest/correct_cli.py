@@ -13,12 +13,14 @@ from devices.nomenclature import BY_CODE
 from devices.observation import fact_names
 from ingest import corrections
 from ingest.corrections import Corrected, Correction, Key, State
-from ingest.errors import CannotCorrect
+from ingest.errors import CannotCorrect, UnknownName
 from ingest.observations import StoredObservation
 from ingest.terminal import print_line, with_connection
 
 app = typer.Typer(no_args_is_help=True, help="Stored readings that were wrong; what they were is kept.")
 _DAYS: Final = 30
+_MOST_DAYS: Final = 100 * 366
+_Key = Annotated[str, typer.Argument(help="of a reading, as `correct readings` prints it")]
 By = Annotated[str, typer.Option("--by", help="who says so: a login or a duty, no resident's name")]
 Why = Annotated[str, typer.Option("--reason", help="why; kept with the reading, no resident's name")]
 
@@ -26,13 +28,15 @@ Why = Annotated[str, typer.Option("--reason", help="why; kept with the reading, 
 @app.command("readings")
 def readings(
     device: Annotated[str, typer.Argument(help="its identity, as in the messages: ble:…")],
-    days: Annotated[int, typer.Option(min=1, help="how far back")] = _DAYS,
-    limit: Annotated[int, typer.Option(min=1)] = 100,
+    days: Annotated[int, typer.Option(min=1, max=_MOST_DAYS, help="how far back")] = _DAYS,
+    limit: Annotated[int, typer.Option(min=1, help="at most so many readings")] = 100,
 ) -> None:
     """A device's readings, newest first, each with the key that the other commands take. Holds health data."""
     since = datetime.now(UTC) - timedelta(days=days)
 
     async def work(conn: AsyncConnection) -> None:
+        if not await corrections.is_device(conn, device):
+            raise UnknownName(f"no device {device}")
         for reading in await corrections.readings_of_device(conn, device, since=since, limit=limit):
             print_line(_reading(reading))
 
@@ -41,7 +45,7 @@ def readings(
 
 @app.command("amend")
 def amend(
-    key: str,
+    key: _Key,
     value: Annotated[list[str], typer.Option(help="slot=number in the unit reported, or slot=none; once a slot")],
     by: By,
     reason: Why,
@@ -51,9 +55,12 @@ def amend(
     def values() -> dict[int, float | None]:
         try:
             pairs = [text.split("=") for text in value]
-            return {int(slot): None if number == "none" else float(number) for slot, number in pairs}
+            given = [(int(slot), None if number == "none" else float(number)) for slot, number in pairs]
         except ValueError:
-            raise CannotCorrect("a value is given as slot=number or slot=none") from None
+            raise CannotCorrect("--value: given as slot=number or slot=none") from None
+        if len(dict(given)) < len(given):
+            raise CannotCorrect("--value: one slot is given twice")
+        return dict(given)
 
     _end(
         key,
@@ -62,13 +69,13 @@ def amend(
 
 
 @app.command("error")
-def error(key: str, by: By, reason: Why) -> None:
+def error(key: _Key, by: By, reason: Why) -> None:
     """Mark a reading as entered in error: out of rules, charts and roll-ups."""
     _end(key, lambda conn, found: corrections.enter_in_error(conn, found, by=by, reason=reason, now=datetime.now(UTC)))
 
 
 @app.command("reinstate")
-def reinstate(key: str, by: By, reason: Why) -> None:
+def reinstate(key: _Key, by: By, reason: Why) -> None:
     """It was no error after all."""
     _end(key, lambda conn, found: corrections.reinstate(conn, found, by=by, reason=reason, now=datetime.now(UTC)))
 
@@ -85,11 +92,15 @@ def accept(quarantine_id: int, by: By, reason: Why) -> None:
 
 
 @app.command("history")
-def history(key: str) -> None:
+def history(key: _Key) -> None:
     """What a reading was, who changed it, when and why; one JSON line a correction, oldest first."""
 
     async def work(conn: AsyncConnection) -> None:
-        for correction in await corrections.history(conn, Key.parse(key)):
+        about = Key.parse(key)
+        found = await corrections.history(conn, about)
+        if not found and await corrections.find(conn, about) is None:
+            raise UnknownName(f"no reading {about}")
+        for correction in found:
             print_line(_correction(correction))
 
     with_connection(work)

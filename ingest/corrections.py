@@ -27,7 +27,7 @@ from devices.plausibility import implausible_slots
 from devices.units import BY_TERM
 from ingest import quarantine
 from ingest.errors import CannotCorrect, UnknownName
-from ingest.named_sql import load
+from ingest.named_sql import QUERIES, load
 from ingest.observations import StoredObservation, as_stored
 
 _SQL: Final = load("ingest", "sql/corrections.sql")
@@ -187,6 +187,11 @@ async def find(conn: AsyncConnection, key: Key) -> StoredObservation | None:
     """A reading as it holds now, with the subject it belongs to now, if any."""
     rows = await _rows(conn, "found_record", _about(key))
     return as_stored(rows[0]) if rows else None
+
+
+async def is_device(conn: AsyncConnection, device_uid: str) -> bool:
+    """Whether anything was ever heard of it, or somebody registered it."""
+    return (await (await conn.execute(QUERIES["device_id"], (device_uid,))).fetchone()) is not None
 
 
 async def readings_of_device(

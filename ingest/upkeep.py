@@ -74,17 +74,23 @@ def tasks(
 
 
 async def roll_up_everything(
-    conn: AsyncConnection, *, zone: str, clock: Callable[[], datetime], rest: Callable[[], float] = lambda: 0.0
+    conn: AsyncConnection,
+    *,
+    zone: str,
+    clock: Callable[[], datetime],
+    rest: Callable[[], float] = lambda: 0.0,
+    tell: Callable[[rollup.Rolled], None] = lambda _: None,
 ) -> list[rollup.Rolled]:
     """Transaction after transaction until nothing is due, or somebody else is at it.
 
-    rest: how long to pause after each, as a multiple of the time it took.
+    rest: how long to pause after each, as a multiple of the time it took. tell: hears of each.
     """
     done = []
     loop = asyncio.get_running_loop()
     began = loop.time()
     while (rolled := await rollup.roll_up(conn, zone=zone, now=clock())).turn is Turn.ROLLED_UP:
         done.append(rolled)
+        tell(rolled)
         if rolled.frozen:
             log.warning("readings came for a time that retention removed; roll-ups leave them out", hours=rolled.frozen)
         await asyncio.sleep(rest() * (loop.time() - began))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from psycopg import AsyncConnection
@@ -13,23 +14,41 @@ from ingest import columnstore, reorder, retention, rollup, upkeep
 from ingest.columnstore import Ability
 from ingest.terminal import print_line, settings_of_environment, with_connection
 
+_SAY_EVERY: Final = 5.0
+
+
+class _Progress:
+    """Says every few seconds how much has been made."""
+
+    def __init__(self, of_what: str) -> None:
+        self._of_what, self._number, self._said_at = of_what, 0, time.monotonic()
+
+    def add(self, rolled: rollup.Rolled) -> None:
+        self._number += rolled.hours
+        if time.monotonic() - self._said_at > _SAY_EVERY:
+            self._said_at = time.monotonic()
+            typer.echo(f"suifang-ingest: {self._number} {self._of_what}", err=True)
+
 
 def rollup_command(
     watch: Annotated[bool, typer.Option(help="go on, every ROLLUP_SECONDS, until interrupted")] = False,
     anew: Annotated[bool, typer.Option(help="make all of them again from the readings")] = False,
 ) -> None:
-    """Bring the roll-ups up to date; one JSON line a run with what was due."""
+    """Bring the roll-ups up to date; one JSON line a run with what was due, and how far it is on standard error."""
     settings = settings_of_environment()
+    progress = _Progress("hours of a device made")
 
     async def work(conn: AsyncConnection) -> None:
         if anew:
             await rollup.make_everything_due(conn)
         while True:
-            done = await upkeep.roll_up_everything(conn, zone=settings.site_zone, clock=_now)
+            done = await upkeep.roll_up_everything(conn, zone=settings.site_zone, clock=_now, tell=progress.add)
             names = ("batches", "changes", "spans", "hours", "frozen")
             sums = {name: sum(getattr(one, name) for one in done) for name in names}
             left = await rollup.waiting(conn)
             print_line(sums | {"batches_left": left.batches, "changes_left": left.changes, "spans_left": left.spans})
+            if not watch and (left.batches or left.changes or left.spans):
+                typer.echo("suifang-ingest: some is left: new, or another process is at it", err=True)
             if not watch:
                 return
             await asyncio.sleep(settings.rollup_seconds or 60.0)
@@ -42,6 +61,8 @@ def retain_command(
 ) -> None:
     """Let go of what is older than the KEEP_… settings say; one JSON line a sort. Without such a setting: nothing."""
     keep = settings_of_environment().keep()
+    if keep.everything:
+        typer.echo("suifang-ingest: no SUIFANG_INGEST_KEEP_… setting is given: everything is kept", err=True)
 
     async def work(conn: AsyncConnection) -> None:
         for one in await retention.retain(conn, keep, now=_now(), dry_run=dry_run):
