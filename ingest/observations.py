@@ -8,6 +8,7 @@ reassignment touches no reading.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -193,18 +194,13 @@ async def series(
         slot = slots[reading.kind]
         if reading.facts & _IN_ERROR or slot >= len(reading.values):
             continue
-        value = reading.values[slot]
-        unit = BY_CODE[reading.kind].units[reading.unit][slot]
-        points.append(
-            Point(
-                reading.measured_at,
-                None if value is None else canonical(value, unit),
-                reading.absent.get(slot, Absent.PRESENT),
-                reading.facts,
-                reading.context,
-                reading.device_uid,
-            )
-        )
+        value, absent = reading.values[slot], reading.absent.get(slot, Absent.PRESENT)
+        if value is not None:
+            value = canonical(value, BY_CODE[reading.kind].units[reading.unit][slot])
+            if math.isinf(value):  # what no instrument measures: stored as it came, but there is no such number here
+                absent = Absent.POSITIVE_INFINITY if value > 0 else Absent.NEGATIVE_INFINITY
+                value = None
+        points.append(Point(reading.measured_at, value, absent, reading.facts, reading.context, reading.device_uid))
     return points
 
 

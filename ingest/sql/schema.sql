@@ -301,10 +301,12 @@ CREATE TABLE telemetry.technical_alert (     -- what an operator must look at; o
 );
 CREATE UNIQUE INDEX technical_alert_open ON telemetry.technical_alert (cause) WHERE resolved_at IS NULL;
 
--- One row a value in canonical units, for dashboards and analysis; without what was entered in error (bit 40).
+-- One row a value in canonical units, for dashboards and analysis; without what was entered in error (bit 40). A number that
+-- no instrument measures has no canonical value: its conversion would overflow, and with it every question to this view.
 CREATE VIEW telemetry.reading AS
 SELECT o.measured_at, o.identity_at, o.device_id, o.kind, o.record_no, k.slot, k.code, k.ref,
-       round((v.value * k.factor + k.shift)::numeric, 6)::float8 AS value, k.canonical AS unit,
+       CASE WHEN v.value = 0 OR abs(v.value) BETWEEN 1e-100 AND 1e100
+            THEN round((v.value * k.factor + k.shift)::numeric, 6)::float8 END AS value, k.canonical AS unit,
        v.value AS reported_value, k.reported AS reported_unit, o.facts, o.context, o.user_slot, o.session_no, o.batch_id
 FROM telemetry.observation o
 CROSS JOIN LATERAL (
