@@ -29,6 +29,8 @@ from devices.gatt import (
     heart_rate,
     pulse_oximeter,
     record_access,
+    registered_user,
+    regulatory,
     thermometer,
     user_data,
     weight_scale,
@@ -88,6 +90,8 @@ CHARACTERISTICS: Final[tuple[type[Characteristic], ...]] = (
     pulse_oximeter.PlxFeatures,
     pulse_oximeter.PlxSpotCheckMeasurement,
     record_access.RecordAccess,
+    registered_user.RegisteredUser,
+    regulatory.RegulatoryCertification,
     thermometer.IntermediateTemperature,
     thermometer.MeasurementInterval,
     thermometer.TemperatureMeasurement,
@@ -149,6 +153,7 @@ _OBSERVE_SEVERAL: Final[dict[type[Characteristic], Callable[[Any, DeviceFacts, M
 }
 _WHY_ODD: Final[dict[type[Characteristic], Callable[[Any], DeviceError | None]]] = {
     blood_pressure_record.BloodPressureRecord: blood_pressure_record.why_none,
+    registered_user.RegisteredUser: registered_user.why_none,
     generic_health_sensor.LiveHealthObservations: _why_no_health,
     generic_health_sensor.StoredHealthObservations: _why_no_health,
 }

@@ -2,7 +2,7 @@
 
 Source: Bluetooth GATT Specification Supplement, Blood Pressure Record. Whether an E2E-CRC ends it is said by the
 feature (0x2A49, bit 6), which a frame alone does not know: two octets more than the reading takes are the CRC, and have
-to be right. Registered User (0x2B37) is not here: no public source has its fields.
+to be right.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from devices.clock import DATE_TIME, DateTime, Moment, place
 from devices.errors import BadValue
 from devices.gatt import record
 from devices.gatt.characteristic import Characteristic
-from devices.gatt.weight_scale import METRES, TENTHS
+from devices.gatt.weight_scale import HEIGHT_RESOLUTION, MASS_RESOLUTION, METRES, TENTHS, resolution
 from devices.nomenclature import BODY_COMPOSITION
 from devices.observation import Absent, Observation
 from devices.octets import U8, U16, U32, Choice, Codec, Field, Layout, scaled
@@ -83,6 +83,16 @@ class BodyCompositionFeature(Characteristic, frozen=True, kw_only=True):
     layout: ClassVar[Layout] = Layout((Field("features", U32),), flags="")
 
     features: int
+
+    @property
+    def mass_resolution(self) -> tuple[float | None, float | None]:
+        """In kg and in lb; None: not specified or reserved."""
+        return resolution(MASS_RESOLUTION, self.features >> 11 & 0xF)
+
+    @property
+    def height_resolution(self) -> tuple[float | None, float | None]:
+        """In m and in inches; None: not specified or reserved."""
+        return resolution(HEIGHT_RESOLUTION, self.features >> 15 & 0x7)
 
 
 _OF_A_FRAME: Final = frozenset({"multiple_packet", "reserved", "trailing"})

@@ -1,7 +1,8 @@
 """User Data Service (0x181C): control point 0x2A9F, and what a scale asks of a user: sex, birth, height, increment.
 
-Source: Bluetooth User Data Service 1.1, clause 3.2 (control point); GATT Specification Supplement for the values. A
-scale for several users sends nothing before one of them has consented.
+Source: Bluetooth User Data Service 1.1, clause 3.2 (control point); GATT Specification Supplement for the values; op
+codes 4 and 5 and their answers as one open stack has them (Goodix uds.c). A scale for several users sends nothing
+before one of them has consented.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class UserOpCode(enum.IntEnum):
     REGISTER_NEW_USER = 0x01
     CONSENT = 0x02
     DELETE_USER_DATA = 0x03
+    LIST_ALL_USERS = 0x04
+    DELETE_USERS = 0x05
     RESPONSE_CODE = 0x20
 
 
@@ -38,8 +41,28 @@ class UserResponse(enum.IntEnum):
 _OPERAND_SIZE: Final[dict[int, int]] = {
     UserOpCode.REGISTER_NEW_USER: 2,
     UserOpCode.CONSENT: 3,
-    UserOpCode.RESPONSE_CODE: 2,
+    UserOpCode.DELETE_USER_DATA: 0,
+    UserOpCode.LIST_ALL_USERS: 0,
+    UserOpCode.DELETE_USERS: 1,
 }
+_PARAMETER_SIZE: Final[dict[int, int]] = {
+    UserOpCode.REGISTER_NEW_USER: 1,
+    UserOpCode.CONSENT: 0,
+    UserOpCode.DELETE_USER_DATA: 0,
+    UserOpCode.LIST_ALL_USERS: 1,
+    UserOpCode.DELETE_USERS: 1,
+}
+"""Octets after the two codes of an answer, where there are any."""
+_OF_A_USER: Final = frozenset((UserOpCode.REGISTER_NEW_USER, UserOpCode.DELETE_USERS))
+
+
+def _operand_size(op_code: int, rest: bytes) -> int:
+    """Octets of the operand that begins `rest`; all of them where nothing says how many."""
+    if op_code != UserOpCode.RESPONSE_CODE:
+        return _OPERAND_SIZE.get(op_code, len(rest))
+    if len(rest) < 2:
+        return 2
+    return 2 + min(_PARAMETER_SIZE.get(rest[0], len(rest)), len(rest) - 2)
 
 
 class UserControlPoint(Characteristic, frozen=True, kw_only=True):
@@ -55,16 +78,15 @@ class UserControlPoint(Characteristic, frozen=True, kw_only=True):
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
         """From octets. Truncated: an answer without its two codes, a request without its parameter."""
         values = (layout or cls.layout).unpack(data)
-        values["operand"] = values.pop("trailing", b"")
-        found = cls(**values)
-        size = _OPERAND_SIZE.get(found.op_code, 0)
-        if len(found.operand) < size:
-            raise Truncated(f"{len(found.operand)} of {size} octets", field="operand")
-        return found
+        rest = values.pop("trailing", b"")
+        size = _operand_size(values["op_code"], rest)
+        if len(rest) < size:
+            raise Truncated(f"{len(rest)} of {size} octets", field="operand")
+        return cls(operand=rest[:size], trailing=rest[size:], **values)
 
     def encode(self, layout: Layout | None = None) -> bytes:
         """To octets. BadValue: the op code does not fit an octet."""
-        return (layout or self.layout).pack({"op_code": self.op_code}) + self.operand
+        return (layout or self.layout).pack({"op_code": self.op_code}) + self.operand + self.trailing
 
     @property
     def request_op_code(self) -> int | None:
@@ -76,13 +98,21 @@ class UserControlPoint(Characteristic, frozen=True, kw_only=True):
         """`UserResponse`. None: not an answer."""
         return self.operand[1] if self.op_code == UserOpCode.RESPONSE_CODE else None
 
+    def _parameter(self) -> int | None:
+        """What follows the two codes of an answer."""
+        return self.operand[2] if len(self.operand) > 2 else None
+
     @property
     def user_index(self) -> int | None:
-        """The user in a consent, or newly registered in an answer. None: neither."""
-        if self.op_code == UserOpCode.CONSENT:
+        """The user in a consent or deletion (255: all of them), or newly registered in an answer. None: neither."""
+        if self.op_code in (UserOpCode.CONSENT, UserOpCode.DELETE_USERS):
             return self.operand[0]
-        registered = self.request_op_code == UserOpCode.REGISTER_NEW_USER
-        return self.operand[2] if registered and len(self.operand) > 2 else None
+        return self._parameter() if self.request_op_code in _OF_A_USER else None
+
+    @property
+    def number_of_users(self) -> int | None:
+        """In the answer that ends a list of them. None: not that."""
+        return self._parameter() if self.request_op_code == UserOpCode.LIST_ALL_USERS else None
 
     @property
     def consent_code(self) -> int | None:
@@ -108,6 +138,13 @@ def consent(user_index: int, consent_code: int) -> UserControlPoint:
     if not 0 <= user_index <= 0xFF:
         raise BadValue(f"{user_index} does not fit an octet", field="user_index")
     return UserControlPoint(op_code=UserOpCode.CONSENT, operand=bytes([user_index]) + _code(consent_code))
+
+
+def delete_users(user_index: int) -> UserControlPoint:
+    """05 uu: delete this user with all data; 255: every user."""
+    if not 0 <= user_index <= 0xFF:
+        raise BadValue(f"{user_index} does not fit an octet", field="user_index")
+    return UserControlPoint(op_code=UserOpCode.DELETE_USERS, operand=bytes([user_index]))
 
 
 def answer(request_op_code: int, response: UserResponse, parameter: bytes = b"") -> UserControlPoint:

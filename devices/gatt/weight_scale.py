@@ -6,7 +6,8 @@ say how coarse the scale is; the unit of the field stays 0.005 kg or 0.01 lb (GA
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Sequence
+from typing import ClassVar, Final, TypeAlias
 
 from devices.clock import DATE_TIME, DateTime, Moment, place
 from devices.gatt import record
@@ -20,10 +21,17 @@ MASS_IMPERIAL: Final = scaled(1, 100, unsuccessful=True)
 TENTHS: Final = scaled(1, 10)
 METRES: Final = scaled(1, 1000)
 
-MASS_RESOLUTION: Final = (
+Resolution: TypeAlias = tuple[float | None, float | None]
+"""SI and imperial; None: not specified or reserved."""
+MASS_RESOLUTION: Final[tuple[Resolution, ...]] = (
     (None, None), (0.5, 1.0), (0.2, 0.5), (0.1, 0.2), (0.05, 0.1), (0.02, 0.05), (0.01, 0.02), (0.005, 0.01),
 )  # fmt: skip
-HEIGHT_RESOLUTION: Final = ((None, None), (0.01, 1.0), (0.005, 0.5), (0.001, 0.1))
+HEIGHT_RESOLUTION: Final[tuple[Resolution, ...]] = ((None, None), (0.01, 1.0), (0.005, 0.5), (0.001, 0.1))
+
+
+def resolution(table: Sequence[Resolution], code: int) -> Resolution:
+    """The row of a code; a reserved one has the row of "not specified"."""
+    return table[code] if code < len(table) else (None, None)
 
 
 class WeightMeasurement(Characteristic, frozen=True, kw_only=True):
@@ -83,14 +91,12 @@ class WeightScaleFeature(Characteristic, frozen=True, kw_only=True):
     @property
     def weight_resolution(self) -> tuple[float | None, float | None]:
         """In kg and in lb; None: not specified or reserved."""
-        code = self.features >> 3 & 0xF
-        return MASS_RESOLUTION[code] if code < len(MASS_RESOLUTION) else (None, None)
+        return resolution(MASS_RESOLUTION, self.features >> 3 & 0xF)
 
     @property
     def height_resolution(self) -> tuple[float | None, float | None]:
         """In m and in inches; None: not specified or reserved."""
-        code = self.features >> 7 & 0x7
-        return HEIGHT_RESOLUTION[code] if code < len(HEIGHT_RESOLUTION) else (None, None)
+        return resolution(HEIGHT_RESOLUTION, self.features >> 7 & 0x7)
 
 
 def observe(measurement: WeightMeasurement, source: record.DeviceFacts, moment: Moment) -> Observation:
