@@ -2,7 +2,7 @@
 
 Source: eigger/hass-omron, record_parsers.py (classic 14-octet record) and a captured record of a HEM-7142T2 in its
 tests. The memory is read by a protocol of the vendor behind a key or a bond, which the gateway does not speak; so this
-decodes what another tool has read. A slot that was never written is all ones, or all zeros.
+decodes what another tool has read. A slot that was never written is all ones, or all zeros, and holds no record.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _HIGHEST: Final = 0xE1
 class OmronRecord(Characteristic, frozen=True, kw_only=True):
     """A slot of the memory. Pressures in mm[Hg], pulse in /min.  cuff, position: bits as they are, of unknown sense.
 
-    rest: octets 8 to 13, the last two of which seem to count records.  year_bits: bits 6 and 7 beside the year.
+    rest: octets 8 to 13.  year_bits: bits 6 and 7 beside the year.
     """
 
     uuid: ClassVar[str] = "OMRON:EEPROM14LE"
@@ -47,9 +47,11 @@ class OmronRecord(Characteristic, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
-        """From octets. Truncated."""
+        """From octets. Truncated. BadValue: nothing was measured into this slot."""
         values = (layout or cls.layout).unpack(data)
         systolic, diastolic, pulse, year, date, time, rest = _LAYOUT.unpack(values["slot"])
+        if systolic > _HIGHEST or not (diastolic or pulse or date >> 10 & 0x0F):
+            raise BadValue("nothing was measured into it", field="slot")
         return cls(
             systolic=systolic + _BASE,
             diastolic=diastolic,
@@ -85,15 +87,13 @@ class OmronRecord(Characteristic, frozen=True, kw_only=True):
         return (layout or self.layout).pack({"slot": slot, "trailing": self.trailing})
 
     @property
-    def is_empty(self) -> bool:
-        """Nothing was measured into this slot."""
-        return self.systolic - _BASE > _HIGHEST or not (self.diastolic or self.pulse_rate or self.time_stamp.month)
+    def sequence_number(self) -> int:
+        """Of the record, octets 10 and 11: of a captured memory, it grows with the slots."""
+        return int.from_bytes(self.rest[2:4], "little")
 
 
 def observe(slot: OmronRecord, source: record.DeviceFacts, moment: Moment) -> tuple[Observation, ...]:
-    """The reading in a slot; none in an empty one."""
-    if slot.is_empty:
-        return ()
+    """The reading in a slot."""
     facts = Fact.FROM_STORAGE.value
     if slot.irregular_pulse:
         facts |= Fact.IRREGULAR_PULSE.value
@@ -110,6 +110,7 @@ def observe(slot: OmronRecord, source: record.DeviceFacts, moment: Moment) -> tu
             time=place(at, moment, live=False),
             facts=facts,
             trailing=slot.trailing,
+            record_no=slot.sequence_number,
         ),
     )
 
