@@ -5,7 +5,7 @@ Source: HL7 Personal Health Device implementation guide 2.0.0, profile PhdBaseOb
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Final, NamedTuple, Protocol
 
 from devices.fhir import status
@@ -44,11 +44,13 @@ class Said(Identified, Protocol):
 
 class Sender(NamedTuple):
     """gateway: reference to the PhgDevice.  subject: reference to the patient.  patient: how the conditional-create
-    identifier names the patient (`value-system`, or the logical id given to the gateway)."""
+    identifier names the patient (`value-system`, or the logical id given to the gateway).  zone: where the gateway
+    stands; times are written at its offset, as the guide recommends. None: as they are."""
 
     gateway: str
     subject: str
     patient: str
+    zone: tzinfo | None = None
 
 
 def key_of(resource: Resource) -> str:
@@ -101,7 +103,7 @@ def base(
         "category": categories,
         "code": code,
         "subject": {"reference": device if control else sender.subject},
-        "effectiveDateTime": written_time(said.measured_at),
+        "effectiveDateTime": written_time(said.measured_at, sender.zone),
         "device": {"reference": device, "identifier": {"system": DEVICE_SYSTEM, "value": said.device}},
     }
     if not found["meta"]["profile"]:

@@ -7,7 +7,7 @@ vital signs, http://hl7.org/fhir/R4/observation-vitalsigns.html (the LOINC code 
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -143,11 +143,15 @@ def number_in(value: Resource, slot: Slot) -> tuple[float | str, str] | None:
     return _shifted(float(number), places), unit
 
 
-def written_time(at: datetime) -> str:
-    """An aware time as FHIR's dateTime. Its offsets have whole minutes and end at 14 h: any other is written in UTC.
+def writable(offset: timedelta | None) -> bool:
+    """FHIR's dateTime has offsets of whole minutes, to 14 h."""
+    return offset is not None and abs(offset) <= _FURTHEST and not offset % _MINUTE
 
-    OverflowError: in UTC it is outside the calendar.
+
+def written_time(at: datetime, zone: tzinfo | None = None) -> str:
+    """An aware time as FHIR's dateTime, in this zone; None: as it is. Where its offset cannot be written, in UTC.
+
+    OverflowError: there it is outside the calendar.
     """
-    offset = at.utcoffset()
-    fits = offset is not None and abs(offset) <= _FURTHEST and not offset % _MINUTE
-    return (at if fits else at.astimezone(UTC)).isoformat()
+    shown = at if zone is None else at.astimezone(zone)
+    return (shown if writable(shown.utcoffset()) else shown.astimezone(UTC)).isoformat()

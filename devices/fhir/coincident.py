@@ -7,14 +7,14 @@ was kept right (component 68220) is not said: no record of ours knows it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, NamedTuple
 
-from devices.clock import identity_at
+from devices.clock import IDENTITY_ZONE
 from devices.errors import BadValue
 from devices.fhir import status
 from devices.fhir.base_observation import Said, Sender
-from devices.fhir.coding import ABSENT_SYSTEM, GUIDE, MDC, UCUM, Resource, code_in, concept, written_time
+from devices.fhir.coding import ABSENT_SYSTEM, GUIDE, MDC, UCUM, Resource, code_in, concept, writable, written_time
 from devices.fhir.identifier import DEVICE_SYSTEM, device_in, reference_to
 from devices.observation import Fact
 
@@ -41,7 +41,8 @@ def coincident_time_stamp(said: Said, sender: Sender) -> Resource | None:
     """At the measurement itself, which is where both clocks are known. None: the device has no clock, or sent UTC with
     an offset that nobody had to touch.
 
-    A wall time without an offset is written with that of `devices.clock.IDENTITY_ZONE`, because FHIR has no other way.
+    FHIR has no wall time without an offset: it is written with the sender's, which is taken to stand beside the device,
+    else with that of `devices.clock.IDENTITY_ZONE`.
     """
     bits = said.fact_bits()
     device_at = said.device_at
@@ -59,13 +60,19 @@ def coincident_time_stamp(said: Said, sender: Sender) -> Resource | None:
             "reference": reference_to("Device", said.device),
             "identifier": {"system": DEVICE_SYSTEM, "value": said.device},
         },
-        "effectiveDateTime": written_time(said.measured_at),
+        "effectiveDateTime": written_time(said.measured_at, sender.zone),
         "device": {"reference": sender.gateway},
     }
     status.label(found, bits)
     if fault or device_at is None:
         return found | {"dataAbsentReason": concept(ABSENT_SYSTEM, "unknown")}
-    return found | {"valueDateTime": written_time(identity_at(device_at))}
+    return found | {"valueDateTime": written_time(device_at if aware else _beside(device_at, sender.zone))}
+
+
+def _beside(wall: datetime, zone: tzinfo | None) -> datetime:
+    placed = wall.replace(tzinfo=zone or IDENTITY_ZONE)
+    # read back it loses its offset, so it must not be moved to another
+    return placed if writable(placed.utcoffset()) else wall.replace(tzinfo=IDENTITY_ZONE)
 
 
 def coincidents_in(resources: Iterable[Resource], devices: Mapping[str, str] | None = None) -> tuple[Coincident, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import tzinfo
 from typing import Final
 from urllib.parse import quote
 
@@ -43,13 +44,14 @@ def transaction(
     *,
     subject: str,
     patient: str,
+    zone: tzinfo | None = None,
 ) -> Resource:
     """The Bundle. plates: of every device among the observations.  gateway: from `device.phg_device`.
 
-    subject, patient: as in `Sender`.  Repeats of an observation are one entry.
+    subject, patient, zone: as in `Sender`.  Repeats of an observation are one entry.
     """
     key = gateway["identifier"][0]
-    sender = Sender(reference_to("Device", key["value"]), subject, patient)
+    sender = Sender(reference_to("Device", key["value"]), subject, patient, zone)
     entries = {sender.gateway: _entry(sender.gateway, gateway, key)}
     for plate in plates:
         url, resource = reference_to("Device", plate.device), phd_device(plate)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -124,6 +125,32 @@ def test_an_offset_that_fhir_can_write_stays() -> None:
         at = AT.astimezone(timezone(timedelta(hours=hours)))
         found = resources_of(record(KINDS[0], "mm[Hg]", measured_at=at), SENDER)[0]
         assert found["effectiveDateTime"] == at.isoformat()
+
+
+ZONES = st.sampled_from([UTC, timezone(timedelta(hours=-11)), ZoneInfo("Asia/Shanghai"), ZoneInfo("Asia/Kathmandu")])
+
+
+@given(ZONES, st.datetimes(datetime(2011, 1, 1), datetime(2090, 1, 1)), st.datetimes(datetime(1582, 1, 2)))
+def test_times_are_written_where_the_gateway_stands_and_come_back(
+    zone: tzinfo, measured: datetime, device_at: datetime
+) -> None:
+    said = record(KINDS[0], "mm[Hg]", measured_at=measured.replace(tzinfo=UTC), device_at=device_at)
+    resources = resources_of(said, SENDER._replace(zone=zone))
+    for resource in resources:
+        FhirObservation.model_validate_json(msgspec.json.encode(resource))
+        shown = datetime.fromisoformat(resource["effectiveDateTime"])
+        assert shown.utcoffset() == measured.replace(tzinfo=UTC).astimezone(zone).utcoffset()
+    (found,) = observations_in(resources)
+    (clock,) = coincidents_in(resources)
+    assert (found.measured_at, found.device_at) == (said.measured_at, device_at)
+    assert (clock.gateway_at, clock.device_at) == (said.measured_at, device_at)
+
+
+def test_a_right_clock_without_a_zone_shows_the_gateways_time() -> None:
+    zone = ZoneInfo("Asia/Urumqi")  # two hours from the offset that identifies
+    said = record(KINDS[0], "mm[Hg]", device_at=AT.astimezone(zone).replace(tzinfo=None))
+    clock = resources_of(said, SENDER._replace(zone=zone))[-1]
+    assert clock["valueDateTime"] == clock["effectiveDateTime"] == AT.astimezone(zone).isoformat()
 
 
 # -- whose it is, and what it is called
