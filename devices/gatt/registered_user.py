@@ -17,7 +17,7 @@ _NAME_TRUNCATED: Final = 0x02
 
 
 class ListedUser(NamedTuple):
-    """flags: bits 0 name present, 1 name truncated.  user_index: 255 is the unknown user.  name: what a person typed."""
+    """flags: bits 0 name present, 1 name truncated.  user_index: 255 is unknown.  name: what a person typed."""
 
     flags: int
     user_index: int
