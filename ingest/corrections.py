@@ -22,13 +22,14 @@ from devices.clock import identity_at
 from devices.decoding import decode_observation
 from devices.message import Reason, Remark
 from devices.nomenclature import BY_CODE, Kind
-from devices.observation import Absent, Fact
+from devices.observation import Absent, Fact, Observation
 from devices.plausibility import implausible_slots
 from devices.units import BY_TERM
 from ingest import quarantine
 from ingest.errors import CannotCorrect, UnknownName
 from ingest.named_sql import QUERIES, load
 from ingest.observations import StoredObservation, as_stored
+from ingest.rows import absent_bits
 
 _SQL: Final = load("ingest", "sql/corrections.sql")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -145,7 +146,8 @@ async def accept(conn: AsyncConnection, quarantine_id: int, *, by: str, reason: 
     """Take what a source sent later under the key of a stored reading as its correction, and close the quarantine row.
 
     The row's reason is `record-reused`; with the fact `entered-in-error` the stored reading is marked so, else it takes
-    the later values. Errors: `UnknownName`; `CannotCorrect` (another refusal, another unit, no such record any more).
+    the later values and reasons of absence, all of them, so that a repeat of what was accepted is a duplicate. Errors:
+    `UnknownName`; `CannotCorrect` (another refusal, another unit or user, no such record any more).
     """
     async with conn.transaction():
         kept = await quarantine.find(conn, quarantine_id)
@@ -169,11 +171,7 @@ async def accept(conn: AsyncConnection, quarantine_id: int, *, by: str, reason: 
         if observation.fact_bits() & Fact.ENTERED_IN_ERROR:
             corrected = await enter_in_error(conn, key, by=by, reason=reason, now=now)
         else:
-            _, unit, _ = await _locked(conn, key)
-            if unit != observation.unit:
-                raise CannotCorrect(f"it is stored in {unit}, this is {observation.unit}")
-            values = dict(enumerate(observation.values))
-            corrected = await amend(conn, key, values, by=by, reason=reason, now=now)
+            corrected = await _become(conn, key, observation, by=by, reason=reason, now=now)
         await quarantine.resolve(conn, quarantine_id, resolution=f"accepted: {corrected.value}", now=now)
     return corrected
 
@@ -217,6 +215,30 @@ def as_it_was(reading: StoredObservation, was: State) -> StoredObservation:
     """The reading with an earlier state in the place of the present one."""
     absent = {slot: Absent(was.absent >> 4 * slot & 0xF) for slot in range(16) if was.absent >> 4 * slot & 0xF}
     return msgspec.structs.replace(reading, facts=was.facts, values=was.values, absent=absent)
+
+
+async def _become(
+    conn: AsyncConnection, key: Key, later: Observation, *, by: str, reason: str, now: datetime
+) -> Corrected:
+    """The stored reading says what a later delivery of it says, as if that had been the first."""
+    kind, unit, was = await _locked(conn, key)
+    stored = await find(conn, key)
+    assert stored is not None
+    if unit != later.unit:
+        raise CannotCorrect(f"unit: it is stored in {unit}, this is {later.unit}")
+    if stored.user_slot != later.slot:
+        raise CannotCorrect(f"slot: it is stored for user {stored.user_slot}, this is of user {later.slot}")
+    if was.facts & Fact.ENTERED_IN_ERROR:
+        raise CannotCorrect("it is entered in error: reinstate it first")
+    facts = was.facts & ~int(Fact.IMPLAUSIBLE) | int(Fact.AMENDED)
+    if implausible_slots(kind, later.values, unit):
+        facts |= int(Fact.IMPLAUSIBLE)
+    values = later.values + (None,) * (_IN_ROW - len(later.values))
+    is_now = State(facts, absent_bits(later), values)
+    if (is_now.absent, is_now.values) == (was.absent, was.values):
+        return Corrected.UNCHANGED
+    await _write(conn, key, Status.AMENDED, was, is_now, by=by, reason=reason, now=now)
+    return Corrected.CORRECTED
 
 
 async def _mark(conn: AsyncConnection, key: Key, status: Status, *, by: str, reason: str, now: datetime) -> Corrected:

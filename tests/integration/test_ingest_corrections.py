@@ -237,3 +237,36 @@ async def test_an_operator_finds_amends_and_looks_back_from_the_command_line(
         code, lines, told = suifang_ingest(url, "correct", "error", wrong, *said)
         assert (code, lines) == (1, [])
         assert complaint in told
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        pressure(1, values=(136.0, 82.0, 93.0, 66.0)),
+        pressure(1, values=(136.0,)),
+        pressure(1, values=(None, 80.0, 93.0, 66.0), absent={0: "positive-infinity"}),
+        pressure(1, values=(136.0, 82.0, None), absent={2: "unsuccessful", 3: "not-a-number"}),
+    ],
+    ids=["other-values", "fewer-values", "another-reason-of-absence", "both"],
+)
+async def test_what_was_accepted_is_a_duplicate_when_its_source_sends_it_again(
+    telemetry: AsyncConnection, later: Observation
+) -> None:
+    await put(telemetry, pressure(1))
+    assert (await put(telemetry, later)).refused == 1
+    (kept,) = await quarantine.listing(telemetry)
+    assert await corrections.accept(telemetry, kept.quarantine_id, **BY) is Corrected.CORRECTED
+    assert [(await put(telemetry, again)).duplicate for again in (later, pressure(1), later)] == [1, 1, 1]
+    found = await corrections.find(telemetry, await key_of(telemetry))
+    assert found is not None
+    assert found.values[: len(later.values)] == later.values
+    assert {slot: reason.name.lower().replace("_", "-") for slot, reason in found.absent.items()} == later.absent
+
+
+async def test_what_is_another_users_corrects_no_reading(telemetry: AsyncConnection) -> None:
+    await put(telemetry, pressure(1, slot=1))
+    assert (await put(telemetry, pressure(1, slot=2))).refused == 1
+    (kept,) = await quarantine.listing(telemetry)
+    with pytest.raises(CannotCorrect, match="slot: it is stored for user 1, this is of user 2"):
+        await corrections.accept(telemetry, kept.quarantine_id, **BY)
+    assert len(await quarantine.listing(telemetry)) == 1
