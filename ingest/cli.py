@@ -27,6 +27,7 @@ from ingest.settings import Settings
 from ingest.terminal import end_with, print_line, settings_of_environment, with_connection
 
 _MOST_DAYS: Final = 100 * 366
+_LONGEST: Final = 1000
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Readings from the broker into the database.")
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused, with the reason.")
@@ -88,6 +89,26 @@ def quarantine_show(
     print_line(_in_iso(described) | told)
 
 
+@quarantine_app.command("close")
+def quarantine_close(
+    quarantine_id: int,
+    by: Annotated[str, typer.Option("--by", help="who says so: a login or a duty, no resident's name")],
+    reason: Annotated[str, typer.Option("--reason", help="why; kept with the row, no resident's name")],
+) -> None:
+    """Nothing can be made of a row: it waits no longer, is kept as refused, and goes after KEEP_QUARANTINE_DAYS."""
+
+    async def work(conn: AsyncConnection) -> None:
+        if not by.strip() or not reason.strip():
+            raise IngestError("--by, --reason: who closes the row and why must be said")
+        if not await quarantine.resolve(
+            conn, quarantine_id, resolution=f"closed: {by}: {reason}"[:_LONGEST], now=datetime.now(UTC)
+        ):
+            raise _settled(await _row(conn, quarantine_id))
+        print_line({"quarantine_id": quarantine_id, "outcome": "closed"})
+
+    with_connection(work)
+
+
 @quarantine_app.command("replay")
 @app.command("replay")
 def replay_command(
@@ -126,7 +147,7 @@ def replay_command(
         if quarantine_id is not None:
             kept = await _row(conn, quarantine_id)
             if kept.resolved_at is not None:
-                raise IngestError(f"row {quarantine_id} is resolved already: {kept.resolution}")
+                raise _settled(kept)
             return await again(conn, directory, kept)
         for number in await quarantine.numbers(conn, reason=reason, limit=limit):
             found = await quarantine.find(conn, number)
@@ -211,6 +232,10 @@ async def _row(conn: AsyncConnection, quarantine_id: int) -> Kept:
     if (kept := await quarantine.find(conn, quarantine_id)) is None:
         raise UnknownName(f"no row {quarantine_id} in quarantine")
     return kept
+
+
+def _settled(kept: Kept) -> IngestError:
+    return IngestError(f"row {kept.quarantine_id} is resolved already: {kept.resolution}")
 
 
 def _in_iso(content: dict[str, Any]) -> dict[str, Any]:

@@ -158,3 +158,20 @@ async def test_a_number_no_instrument_measures_does_not_end_the_questions_of_a_d
         (None, Absent.POSITIVE_INFINITY),
         (0.0, Absent.PRESENT),
     ]
+
+
+async def test_a_row_of_which_nothing_can_be_made_is_closed_and_still_counts_as_refused(
+    telemetry: AsyncConnection, migrated_database_url: str
+) -> None:
+    url = migrated_database_url
+    await put(telemetry, b"no message", message(pressure(1)))
+    code, lines, _ = suifang_ingest(url, "quarantine", "close", "1", "--by", "duty", "--reason", "sent again")
+    assert (code, lines) == (0, [{"quarantine_id": 1, "outcome": "closed"}])
+    assert suifang_ingest(url, "quarantine", "list")[1] == []
+    _, (line,), _ = suifang_ingest(url, "quarantine", "show", "1")
+    assert (line["resolution"], line["content"]) == ("closed: duty: sent again", "no message")
+    _, (line,), _ = suifang_ingest(url, "reconcile")
+    assert (line["stored"], line["refused"]) == (1, 1)
+    for number, complaint in (("1", "is resolved already: closed: duty: sent again"), ("7", "no row 7")):
+        code, _, told = suifang_ingest(url, "quarantine", "close", number, "--by", "duty", "--reason", "again")
+        assert (code, complaint in told) == (1, True)
