@@ -16,6 +16,7 @@ from gateway import phd as gateway_phd
 from gateway.errors import GatewayError, leaves
 from gateway.outbox_file import connect, translated
 from gateway.roster import sheets
+from gateway.sensors import listed
 from gateway.settings import Settings, from_environment
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The edge: devices to disk, disk to broker.")
@@ -66,7 +67,8 @@ def devices(outbox: OutboxPath = None) -> None:
 
 @app.command()
 def status(outbox: OutboxPath = None) -> None:
-    """What waits in the outbox, and what the receiver refused, as one JSON object. Works beside a running gateway."""
+    """What waits in the outbox, what the receiver refused, and how long sensors run, as one JSON object. Works beside a
+    running gateway."""
     try:
         with translated():
             database = connect(_path(outbox), read_only=True)
@@ -91,6 +93,7 @@ def _kept(database: sqlite3.Connection) -> dict[str, object]:
         "oddities": database.execute("SELECT count(*) FROM oddity").fetchone()[0],
         "refused": database.execute("SELECT count(*) FROM refusal").fetchone()[0],
         "last_refusals": [dict(zip(names, row, strict=True)) for row in refusals.fetchall()],
+        "sensors": listed(database),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -17,6 +17,7 @@ from devices import catalogue
 from devices.clock import IDENTITY_ZONE, Moment
 from devices.errors import DeviceError
 from devices.gatt.battery import BatteryLevel
+from devices.gatt.cgm import CgmSessionStartTime
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.current_time import CurrentTime
 from devices.gatt.device_information import (
@@ -38,6 +39,7 @@ from gateway.radio import Discovery, Link
 from gateway.roster import Sheet
 
 _log = structlog.get_logger()
+_Value = TypeVar("_Value")
 
 
 class Terms(NamedTuple):
@@ -96,12 +98,12 @@ class ConnectedDevice:
             ("serial", SerialNumber),
             ("firmware", FirmwareRevision),
         ):
-            value = await self._value("180A", kind.uuid)
+            value = await self.value("180A", kind.uuid)
             if isinstance(value, InformationString):
                 found[name] = value.text[:64]
-        identity = await self._value("180A", SystemId.uuid)
+        identity = await self.value("180A", SystemId.uuid)
         device = identity.device if isinstance(identity, SystemId) and identity.plausible else self.plate.device
-        battery = await self._value("180F", BatteryLevel.uuid)
+        battery = await self.value("180F", BatteryLevel.uuid)
         level = battery.level if isinstance(battery, BatteryLevel) else None
         self.plate = Plate(device, battery=level, **found)
         self.product = find(self.plate.manufacturer, self.plate.model)
@@ -109,14 +111,14 @@ class ConnectedDevice:
 
     async def _read_clock(self) -> None:
         before = self.clock()
-        value = await self._value("1805", CurrentTime.uuid)
+        value = await self.value("1805", CurrentTime.uuid)
         if isinstance(value, CurrentTime):
             # the answer was made somewhere between question and receipt
             self.gateway_now = before + (self.clock() - before) / 2
             self.device_now = value.naive()
 
-    async def _value(self, service: str, characteristic: str) -> object:
-        """A decoded value. None: the device does not have it, does not let us read it, or it makes no sense."""
+    async def value(self, service: str, characteristic: str) -> object:
+        """Read a decoded value. None: the device does not have it, does not let us read it, or it makes no sense."""
         if characteristic not in self.link.services.get(service, frozenset()):
             return None
         try:
@@ -141,19 +143,27 @@ class ConnectedDevice:
 
     def decoded(self, characteristic: str, raw: bytes) -> object:
         """The value. None: it cannot be read; then the frame is kept as an oddity. OutboxFull."""
+        return self.read_by(lambda octets: catalogue.decode(characteristic, octets, self.product), characteristic, raw)
+
+    def read_by(self, decode: Callable[[bytes], _Value], characteristic: str, raw: bytes) -> _Value | None:
+        """As `decoded`, where more is known of the characteristic than its octets say."""
         try:
-            return catalogue.decode(characteristic, raw, self.product)
+            return decode(raw)
         except DeviceError as error:
             self.note_odd(characteristic, raw, error)
             return None
 
     def observed(
-        self, value: object, moment: Moment, context: GlucoseMeasurementContext | None = None
+        self,
+        value: object,
+        moment: Moment,
+        context: GlucoseMeasurementContext | None = None,
+        start: CgmSessionStartTime | None = None,
     ) -> tuple[Observation, ...]:
-        """The observations in a decoded value."""
+        """The observations in a decoded value. start: of a CGM session."""
         assert isinstance(value, Characteristic)
         source = DeviceFacts(self.plate.device, self.terms.session, self.terms.facts)
-        return catalogue.observe(value, source, moment, context=context, product=self.product)
+        return catalogue.observe(value, source, moment, context=context, start=start, product=self.product)
 
     def keep(self, observations: list[Observation], mark: Mark | None = None) -> None:
         """Commit to the outbox. OutboxFull, OutboxBroken."""

@@ -63,6 +63,15 @@ CREATE TABLE configuration (
     PRIMARY KEY (system_id, id)
 ) STRICT;
 
+-- Sessions of continuous glucose sensors. began_at, run_time (hours): NULL where the sensor did not say.
+CREATE TABLE sensor (
+    device    TEXT PRIMARY KEY,
+    began_at  TEXT,
+    run_time  INTEGER,
+    stopped   INTEGER NOT NULL,
+    read_at   TEXT NOT NULL
+) STRICT;
+
 -- What is known of each device that was ever heard.
 CREATE TABLE device (
     device          TEXT PRIMARY KEY,

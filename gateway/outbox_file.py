@@ -12,8 +12,8 @@ from typing import Final
 
 from gateway.errors import OutboxBroken, OutboxFull
 
-VERSION: Final = 2
-_UPGRADES: Final[dict[int, tuple[str, ...]]] = {1: ("configuration",)}
+VERSION: Final = 3
+_UPGRADES: Final[dict[int, tuple[str, ...]]] = {1: ("configuration",), 2: ("sensor",)}
 """By version: the tables that came with the next one. A table that is there is never altered, so that an older
 gateway's file can be read as it is, and `outbox.sql` says all there is to say about each."""
 _PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "journal_size_limit=8388608")

@@ -28,7 +28,7 @@ INDICATED: Final = (
 STORED: Final = (("1810", "2B36"), ("1840", "2BDD"))
 """Records in segments, sent when the service's record access control point asks for them."""
 
-HEALTH_SERVICES: Final = tuple(dict.fromkeys(("1808", *(service for service, _ in INDICATED))))
+HEALTH_SERVICES: Final = tuple(dict.fromkeys(("1808", "181F", *(service for service, _ in INDICATED))))
 """Services whose devices are connected to."""
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from devices.gatt.blood_pressure import BloodPressureMeasurement
 from devices.gatt.blood_pressure_enhanced import EnhancedBloodPressureMeasurement
 from devices.gatt.glucose import GlucoseMeasurement
-from gateway import health_live, records, stored, two_parts
+from gateway import cgm, cgm_session, health_live, records, stored, two_parts
 from gateway.connected import ConnectedDevice
 from gateway.errors import AccessRefused, LinkLost, NoAnswer, OutboxFull
 from gateway.health_live import HealthLive
@@ -79,17 +79,22 @@ async def _hear(device: ConnectedDevice) -> Outcome:
         for service, characteristic in STORED
         if {characteristic, CONTROL} <= services.get(service, frozenset())
     ]
+    senses = cgm.MEASUREMENT in services.get(cgm_session.SERVICE, frozenset())
     reported: list[Report] = []
     if GlucoseMeasurement.uuid in services.get(records.SERVICE, frozenset()):
         reported.append(await records.collect(device))
-    elif not declared and not memories:
+    elif not declared and not memories and not senses:
         return Outcome.NO_SERVICE
     live = HealthLive(device)
     try:
         await _subscribe(device, declared, live)
         for service, characteristic in memories:
             reported.append(await _stored(device, service, characteristic))
-        if declared:
+        if senses:
+            sensor, report = await cgm.collect(device)
+            reported.append(report)
+            await sensor.listen()
+        elif declared:
             await device.quiet(device.terms.idle_s)
     finally:
         live.segments.end()

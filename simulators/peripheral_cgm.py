@@ -12,6 +12,7 @@ communication interval is answered.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -79,6 +80,7 @@ class GlucoseSensor(RecordMemory):
         self.stays = stays
         self.spoils: dict[int, int] = {}
         self.operations: list[CgmOperation] = []
+        self._asked = asyncio.Event()
         self._knows_start = knows_start
         self._tells_zone = tells_zone
         self._tells_offset = tells_offset
@@ -91,6 +93,20 @@ class GlucoseSensor(RecordMemory):
         """A new session, as the person begins it; the records of the former one are gone."""
         self.forget()
         self.started_at = started_at
+
+    async def measure_and_stay(self, *measurements: Measurement) -> list[Kept]:
+        """Keep and offer: returns when a gateway has them, and is still connected (with `stays`)."""
+        added = self.keep(*measurements)
+        offer = asyncio.ensure_future(self.offer())
+        try:
+            await self.until_delivered(len(self.kept))
+        finally:
+            offer.cancel()
+        return added
+
+    async def until_asked(self) -> None:
+        """Until a gateway has asked for the communication interval: it listens."""
+        await self._asked.wait()
 
     async def sense(self, *measurements: Measurement) -> list[Kept]:
         """Keep, and notify who has asked for it. Delivered they are once a gateway asks for what is behind them."""
@@ -213,6 +229,7 @@ class GlucoseSensor(RecordMemory):
         if self._e2e_crc and not operation.e2e_crc:
             raise att.ATT_Error(_MISSING_CRC)
         self.operations.append(operation)
+        self._asked.set()
         if operation.op_code == CgmOpCode.GET_COMMUNICATION_INTERVAL:
             answer = CgmOpCode.COMMUNICATION_INTERVAL, bytes([self._interval])
         else:

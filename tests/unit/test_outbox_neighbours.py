@@ -24,6 +24,7 @@ from gateway.outbox_file import VERSION, connect
 from gateway.phd_agents import Agents
 from gateway.phd_configurations import Configurations
 from gateway.roster import Sheet, batteries, known, note, sheets
+from gateway.sensors import listed
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SCALE = Configuration(0x4000, standard(0x05DC).objects)
@@ -60,13 +61,18 @@ def changed(path: Path, statement: str) -> None:
 # -- files of older gateways
 
 
-def as_version_1(path: Path) -> None:
-    """What a gateway of the first version left: everything but the table that the second brought."""
+BROUGHT = {1: ("configuration", "sensor"), 2: ("sensor",)}
+"""By version: the tables that it does not have yet."""
+
+
+def as_version(path: Path, version: int) -> None:
+    """What a gateway of an older version left: everything but the tables that later ones brought."""
     with Outbox(path, clock=clock) as outbox:
         outbox.put([Observation(device="ble:f0", kind=BLOOD_PRESSURE, values=(1.0,), unit="mm[Hg]", measured_at=NOW)])
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("DROP TABLE configuration")
-        database.execute("PRAGMA user_version=1")
+        for table in BROUGHT[version]:
+            database.execute(f"DROP TABLE {table}")
+        database.execute(f"PRAGMA user_version={version}")
 
 
 def shape(path: Path) -> list[tuple[str, str]]:
@@ -74,8 +80,11 @@ def shape(path: Path) -> list[tuple[str, str]]:
         return database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
-def test_a_file_of_the_first_version_is_brought_up_to_date_and_keeps_what_is_in_it(path: Path, tmp_path: Path) -> None:
-    as_version_1(path)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_an_older_version_is_brought_up_to_date_and_keeps_what_is_in_it(
+    path: Path, tmp_path: Path, version: int
+) -> None:
+    as_version(path, version)
     with Outbox(path, clock=clock) as outbox:
         assert outbox.figures().backlog == 1
         assert outbox.read("PRAGMA user_version") == [(VERSION,)]
@@ -83,11 +92,13 @@ def test_a_file_of_the_first_version_is_brought_up_to_date_and_keeps_what_is_in_
     assert shape(path) == shape(tmp_path / "new.sqlite")
 
 
-def test_a_file_of_the_first_version_can_be_looked_at_without_changing_it(path: Path) -> None:
-    as_version_1(path)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_an_older_version_can_be_looked_at_without_changing_it(path: Path, version: int) -> None:
+    as_version(path, version)
     assert sheets(path) == []
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert listed(database) == []
+        assert database.execute("PRAGMA user_version").fetchone() == (version,)
 
 
 # -- configurations
