@@ -1,4 +1,4 @@
-"""Is the mark of a sensor's records of the session that runs? What shows it, and where the sensor does not say enough."""
+"""Is the mark of a sensor's records of the session that runs, and where does the sensor not say enough to tell?"""
 
 from __future__ import annotations
 
