@@ -119,7 +119,7 @@ def nameplate_in(resource: Resource) -> Nameplate:
             system_id="" if device == f"eui64:{system_id}" else system_id,
             **versions,
         )
-    except (AttributeError, TypeError, KeyError, ValueError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError, ArithmeticError) as error:
         raise BadValue(str(error), field="Device") from error
 
 

@@ -7,7 +7,10 @@ record by itself, but for the status bits and the meal of another: those join wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from devices.errors import BadValue
 from devices.fhir import status
@@ -90,7 +93,9 @@ def _record_of(resource: Resource, number: int) -> str | None:
 
 def _read(group: list[Resource], devices: Mapping[str, str]) -> Observation:
     try:
-        return _observation(group, devices)
+        # as strict as what arrives in JSON
+        plain = msgspec.to_builtins(_observation(group, devices), builtin_types=(datetime,))
+        return msgspec.convert(plain, Observation, builtin_types=(datetime,))
     except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
         # a list where a stranger should have written an object, or a number that is none
         raise BadValue(str(error), field="Observation") from error

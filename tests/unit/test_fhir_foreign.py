@@ -180,6 +180,26 @@ def test_a_compound_that_failed_as_a_whole_says_why() -> None:
     assert (found.values, found.absent[0]) == ((None,) * 4, "unsuccessful")
 
 
+def own(system: str, code: str) -> dict[str, Any]:
+    return {"meta": {"tag": [{"system": f"urn:suifang:{system}", "code": code}]}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": {"identifier": {"system": "urn:suifang:device", "value": "no name"}}},
+        {"identifier": [{"system": "urn:suifang:record", "value": "vendor:7|160184||-1"}]},
+        {"identifier": [{"system": "urn:suifang:record", "value": "vendor:7|160184||2147483648"}]},
+        own("user-slot", "256"),
+        own("user-slot", "-1"),
+        own("session", "a b"),
+    ],
+)
+def test_what_the_message_contract_does_not_allow_is_not_read_either(change: dict[str, Any]) -> None:
+    with pytest.raises(BadValue):
+        observations_in([foreign(valueQuantity=quantity(5.0)) | change])
+
+
 # -- clocks
 
 
