@@ -98,8 +98,11 @@ def fields_of(value: Characteristic, layout: Layout | None = None) -> dict[str, 
 
 
 def warnings_of(value: Characteristic, within: str = "") -> Iterator[dict[str, str]]:
-    """What the frame has beside its fields: reserved flags that are set, octets that nothing announces."""
-    if value.reserved:
+    """What the frame has beside its fields: reserved flags that are set, octets that nothing announces.
+
+    Nobody has reserved the flags of a vendor's own frames: what they mean is not known.
+    """
+    if value.reserved and ":" not in value.uuid:
         yield {"field": f"{within}flags", "detail": f"reserved bits 0x{value.reserved:02x} are set"}
     if value.trailing:
         detail = f"{len(value.trailing)} octets after the last field: {value.trailing.hex()}"
