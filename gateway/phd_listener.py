@@ -25,15 +25,12 @@ from devices.ieee11073.terms import Terms
 from devices.observation import Observation
 from gateway.errors import BadSetting, GatewayError, OutboxBroken
 from gateway.phd_agents import Agents
+from gateway.phd_patience import PATIENCE, Patience, Waits, watch
 
 _log = structlog.get_logger()
 MOST_CONNECTIONS: Final = 128
 ROUND_S: Final = 60.0
 """How often the roster is told that an agent is still heard."""
-SILENCE_S: Final = 30.0
-"""A connection that is not associated may be silent for so long."""
-_GOODBYE_S: Final = 3.5
-"""A little longer than the standard's time for a release."""
 
 
 class Kept(Protocol):
@@ -57,12 +54,15 @@ class PhdListener:
         clock: Callable[[], datetime],
         told: Callable[[], None] | None = None,
         agents: Agents | None = None,
+        *,
+        patience: Patience = PATIENCE,
     ) -> None:
         self.terms = terms
         self.kept = kept
         self.clock = clock
         self.told = told
         self.agents = agents
+        self.patience = patience
         self.remembered = Remembered() if agents is None else agents.remembered
         self.connections: set[_Connection] = set()
         self.failure: OutboxBroken | None = None
@@ -88,13 +88,20 @@ class PhdListener:
             self._round.cancel()
         for connection in list(self.connections):
             connection.release()
-        ends = [connection.ended.wait() for connection in self.connections]
-        if ends:
-            await asyncio.wait([asyncio.ensure_future(end) for end in ends], timeout=_GOODBYE_S)
+        await self._end(self.patience.goodbye)
         for connection in list(self.connections):
-            connection.drop()
+            connection.abort()
+        await self._end(self.patience.goodbye)
         if self._server is not None:
             await self._server.wait_closed()
+
+    async def _end(self, most_s: float) -> None:
+        """Until every connection has ended, or time is up."""
+        ends = [asyncio.ensure_future(connection.ended.wait()) for connection in self.connections]
+        if ends:
+            _, late = await asyncio.wait(ends, timeout=most_s)
+            for end in late:
+                end.cancel()
 
     @property
     def is_open(self) -> bool:
@@ -129,7 +136,8 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._silence: asyncio.TimerHandle | None = None
+        self._waits = Waits(self._loop)
+        self._unfinished: int | None = None
         self._log = _log
         self._peer = ""
         self._about: Information | None = None
@@ -147,6 +155,7 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         self._listener.connections.add(self)
+        watch(transport)
         peer = transport.get_extra_info("peername")
         self._peer = f"tcp:{peer[0]}" if peer else "tcp:"
         self._log = _log.bind(peer=str(peer))
@@ -156,6 +165,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._listener.clock()
         self._do(self._manager.receive(data, self._loop.time(), self.heard_at))
+        self._await_the_rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self._listener.connections:
@@ -163,17 +173,19 @@ class _Connection(asyncio.Protocol):
         self._listener.connections.discard(self)
         if self._waveforms:
             self._log.info("waveforms were not kept", device=self._device, count=self._waveforms)
-        for timer in (self._timer, self._silence):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._waits.stop_all()
         self.ended.set()
 
     def pause_writing(self) -> None:
         # an agent that does not read its confirmations is not read either
         if self._transport is not None:
             self._transport.pause_reading()
+            self._waits.start("unread", self._listener.patience.unread, self.abort)
 
     def resume_writing(self) -> None:
+        self._waits.stop("unread")
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -187,9 +199,15 @@ class _Connection(asyncio.Protocol):
             self._do(self._manager.release(self._loop.time()))
 
     def drop(self) -> None:
-        """End at once."""
+        """End, after what was said has left."""
         if self._transport is not None:
             self._transport.close()
+            self._waits.start("goodbye", self._listener.patience.goodbye, self.abort)
+
+    def abort(self) -> None:
+        """End at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def _do(self, outputs: list[Output]) -> None:
         """Commit all readings in one transaction, then send all octets in their order."""
@@ -288,9 +306,7 @@ class _Connection(asyncio.Protocol):
 
     def _became(self, output: Became) -> None:
         self._log.info("association", state=output.state.value, why=output.why, device=self._device)
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
+        self._waits.stop("silence")
         if output.state is State.UNASSOCIATED:
             if output.why == Event.RX_GARBAGE or not self._listener.is_open:
                 # a stream of something else cannot be understood again
@@ -299,9 +315,20 @@ class _Connection(asyncio.Protocol):
                 self._await_speech()
 
     def _await_speech(self) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
-        self._silence = self._loop.call_later(SILENCE_S, self.drop)
+        self._waits.start("silence", self._listener.patience.silence, self.drop, again=True)
+
+    def _await_the_rest(self) -> None:
+        begun = self._manager.unfinished
+        if begun is None:
+            self._waits.stop("unfinished")
+        else:
+            self._waits.start("unfinished", self._listener.patience.unfinished, self._stalled,
+                              again=begun != self._unfinished)  # fmt: skip
+        self._unfinished = begun
+
+    def _stalled(self) -> None:
+        self._log.warning("an APDU was not finished", device=self._device)
+        self.abort()
 
     def _arm(self) -> None:
         deadline = self._manager.deadline

@@ -120,6 +120,8 @@ class Frames:
 
     def __init__(self) -> None:
         self._kept = b""
+        self.whole = 0
+        """APDUs that were found."""
 
     @property
     def partial(self) -> int:
@@ -141,6 +143,7 @@ class Frames:
                     break
                 whole = data[at:end]
                 at = end
+                self.whole += 1
                 yield whole
             if size - at >= 2 and (tag := int.from_bytes(data[at : at + 2])) not in NAMES:
                 at = size

@@ -22,6 +22,11 @@ class Machine:
         self._asking = Asking(timeouts)
         self._by: float | None = None
 
+    @property
+    def unfinished(self) -> int | None:
+        """The number, from 0 on, of the APDU that has begun and is not whole. None: none has begun."""
+        return self._frames.whole if self._frames.partial else None
+
     def disconnected(self, now: float) -> list[Output]:
         """The transport is gone, and with it the association."""
         return self._happened(Event.TRANSPORT_DOWN, now)
