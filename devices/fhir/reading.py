@@ -39,25 +39,61 @@ def observations_in(resources: Iterable[Resource], devices: Mapping[str, str] | 
     devices: what a reference to a Device stands for (`Observation.device`), for resources that do not say it.
     BadValue: names the element; a code, unit or time that is not in our tables, or no device.
     """
+    found, refused = observations_apart(resources, devices)
+    if refused:
+        raise refused[0]
+    return found
+
+
+def observations_apart(
+    resources: Iterable[Resource], devices: Mapping[str, str] | None = None
+) -> tuple[tuple[Observation, ...], tuple[BadValue, ...]]:
+    """The same, and why some were refused: one that cannot be read does not keep others from being read."""
+    groups, refused = _groups(resources)
+    found = []
+    for group in groups:
+        try:
+            found.append(_read(group, devices or {}))
+        except BadValue as error:
+            refused.append(error)
+    return tuple(found), tuple(refused)
+
+
+def _groups(resources: Iterable[Resource]) -> tuple[list[list[Resource]], list[BadValue]]:
+    """The resources of each record, and what is of none."""
     records: dict[str, list[Resource]] = {}
     beside: list[Resource] = []
     by_reference: dict[str, str] = {}
+    refused: list[BadValue] = []
     for number, resource in enumerate(resources):
-        key = _record_of(resource, number)
-        if key is None:
+        try:
+            key = _record_of(resource, number)
+        except BadValue as error:
+            refused.append(error)
             continue
         if key == str(number) and _code(resource) in _BESIDE:
             beside.append(resource)
-            continue
-        records.setdefault(key, []).append(resource)
-        by_reference[f"Observation/{resource.get('id')}"] = key
+        elif key is not None:
+            records.setdefault(key, []).append(resource)
+            by_reference[f"Observation/{resource.get('id')}"] = key
     for resource in beside:
-        whose = (by_reference.get(reference) for reference in _derived_from(resource))
-        key = next((found for found in whose if found is not None), None)
-        if key is None:
-            raise BadValue(f"{_code(resource)} of a reading that is not here", field="code")
-        records[key].append(resource)
-    return tuple(_read(group, devices or {}) for group in records.values())
+        try:
+            records[_whose(resource, by_reference)].append(resource)
+        except BadValue as error:
+            refused.append(error)
+    return list(records.values()), refused
+
+
+def _whose(resource: Resource, by_reference: Mapping[str, str]) -> str:
+    """The record of the reading that this is derived from."""
+    try:
+        references = [str(one.get("reference")) for one in resource.get("derivedFrom", ())]
+    except (AttributeError, TypeError) as error:
+        raise BadValue(str(error), field="derivedFrom") from error
+    key = next((by_reference[one] for one in references if one in by_reference), None)
+    if key is None:
+        raise BadValue(f"{_code(resource)} of a reading that is not here", field="code")
+    return key
 
 
 def phd_devices(resources: Iterable[Resource]) -> dict[str, str]:
@@ -138,13 +174,6 @@ def _parts(resource: Resource) -> list[tuple[str, Resource]]:
     if "valueQuantity" in resource or not holders:
         return [(own, resource)]
     return [(_code(one), one) for one in holders]
-
-
-def _derived_from(resource: Resource) -> list[str]:
-    try:
-        return [str(one.get("reference")) for one in resource.get("derivedFrom", ())]
-    except (AttributeError, TypeError) as error:
-        raise BadValue(str(error), field="derivedFrom") from error
 
 
 def _code(holder: Resource) -> str:

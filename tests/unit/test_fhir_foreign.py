@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from devices.errors import BadValue
 from devices.fhir.coding import ABSENT_SYSTEM, MDC, UCUM
 from devices.fhir.coincident import Coincident, coincidents_in
-from devices.fhir.reading import observations_in, phd_devices
+from devices.fhir.reading import observations_apart, observations_in, phd_devices
 from devices.observation import NEVER_JUDGED, Context, Fact, Meal, Observation
 
 BITS = "http://terminology.hl7.org/CodeSystem/ASN1ToHL7"
@@ -130,6 +130,19 @@ def test_bits_of_a_reading_that_is_not_there_are_refused() -> None:
     with pytest.raises(BadValue) as caught:
         observations_in([foreign("8417752", derivedFrom=[{"reference": "Observation/elsewhere"}])])
     assert caught.value.field == "code"
+
+
+def test_what_cannot_be_read_does_not_keep_the_rest_from_being_read() -> None:
+    stream = [
+        foreign("67996", valueQuantity=quantity(100, "%")),  # the charge of a battery
+        foreign("150456", valueQuantity=quantity(99.0, "%")),
+        foreign("150604", component=[]),
+        foreign("149530", valueQuantity=quantity(53.0, "/min"), identifier=3),
+        foreign("149530", valueQuantity=quantity(53.0, "/min")),
+    ]
+    found, refused = observations_apart(stream)
+    assert [one.values for one in found] == [(99.0, None, None), (None, 53.0, None)]
+    assert sorted(one.field for one in refused) == ["Observation", "code", "code"]
 
 
 @pytest.mark.parametrize(
