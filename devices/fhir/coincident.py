@@ -16,6 +16,7 @@ from devices.fhir import status
 from devices.fhir.base_observation import Said, Sender
 from devices.fhir.coding import ABSENT_SYSTEM, GUIDE, MDC, UCUM, Resource, code_in, concept, writable, written_time
 from devices.fhir.identifier import DEVICE_SYSTEM, device_in, reference_to
+from devices.fhir.resource_parts import understood
 from devices.observation import Fact
 
 _WITH_OFFSET: Final = "68225"
@@ -94,6 +95,7 @@ def is_coincident(resource: Resource) -> bool:
 
 def _read(resource: Resource, devices: Mapping[str, str]) -> Coincident:
     try:
+        understood(resource)
         subject: dict[str, Any] = resource.get("subject", {})
         device = device_in([subject["identifier"]]) if "identifier" in subject else None
         device = device or devices.get(str(subject.get("reference")))

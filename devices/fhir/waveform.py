@@ -20,7 +20,7 @@ from devices.fhir.base_observation import SESSION_TAG, SLOT_TAG, UNIT_TAG, Sende
 from devices.fhir.coding import MDC, UCUM, Resource, code_in, concept
 from devices.fhir.coincident import coincident_time_stamp
 from devices.fhir.identifier import Record, record_in
-from devices.fhir.resource_parts import context_in, device_of, tag_in, time_of
+from devices.fhir.resource_parts import context_in, device_of, tag_in, time_of, understood
 from devices.observation import fact_names
 from devices.waveform import Waveform
 
@@ -110,6 +110,7 @@ def waveforms_in(resources: Iterable[Resource], devices: Mapping[str, str] | Non
 
 
 def _read(resource: Resource, devices: Mapping[str, str]) -> Waveform:
+    understood(resource)
     code = code_in(resource.get("code"), MDC) or ""
     if not (code.isascii() and code.isdecimal()):
         raise BadValue("what is sampled has no code of the nomenclature", field="code")

@@ -14,6 +14,7 @@ from devices.errors import BadValue
 from devices.fhir.coding import ABSENT_SYSTEM, MDC, UCUM
 from devices.fhir.coincident import Coincident, coincidents_in
 from devices.fhir.reading import observations_apart, observations_in, phd_devices
+from devices.fhir.waveform import waveforms_in
 from devices.observation import NEVER_JUDGED, Context, Fact, Meal, Observation
 
 BITS = "http://terminology.hl7.org/CodeSystem/ASN1ToHL7"
@@ -87,10 +88,20 @@ def test_what_has_no_result_is_never_judged() -> None:
         assert one(foreign(status=status, valueQuantity=quantity(5.0))).fact_bits() & NEVER_JUDGED
 
 
-def test_an_unknown_modifier_is_refused_because_it_may_say_the_opposite() -> None:
-    denied = foreign(valueQuantity=quantity(5.0), modifierExtension=[{"url": "urn:not", "valueBoolean": True}])
+@pytest.mark.parametrize(
+    ("read", "code", "value"),
+    [
+        (observations_in, "160184", {"valueQuantity": quantity(5.0)}),
+        (waveforms_in, "150452", {"valueSampledData": {}}),
+        (coincidents_in, "67983", {"subject": METER, "valueQuantity": quantity(5, "us")}),
+    ],
+)
+def test_an_unknown_modifier_is_refused_because_it_may_say_the_opposite(
+    read: Callable[[list[dict[str, Any]]], object], code: str, value: dict[str, Any]
+) -> None:
+    denied = foreign(code, modifierExtension=[{"url": "urn:not", "valueBoolean": True}], **value)
     with pytest.raises(BadValue) as caught:
-        observations_in([denied])
+        read([denied])
     assert caught.value.field == "modifierExtension"
 
 
