@@ -100,11 +100,19 @@ def _read(raw: bytes) -> DateTime:
 DATE_TIME: Final = Codec("7s", _read, DateTime.encode, "HBBBBB", functools.partial(tuple.__new__, DateTime))
 
 
+class Counter(NamedTuple):
+    """What a device's counter of time showed, since a moment of its own. read_at: aware."""
+
+    shown: timedelta
+    read_at: datetime
+
+
 class Moment(NamedTuple):
     """When and where the gateway heard a record, and what the device's clock showed meanwhile.
 
     received_at, gateway_now: aware.  device_now: the device's wall time (0x2A2B) read at `gateway_now`; None: it was
     not read.  zone: where the gateway stands.  live: measured just now, not taken from the device's memory.
+    counter: for stamps that count (0x2BF2); None: it was not read.
     """
 
     received_at: datetime
@@ -112,6 +120,7 @@ class Moment(NamedTuple):
     device_now: datetime | None = None
     gateway_now: datetime | None = None
     live: bool = True
+    counter: Counter | None = None
 
 
 class How(enum.StrEnum):
@@ -195,7 +204,7 @@ def correct(  # noqa: PLR0917  every record comes here, and keywords cost as muc
 
 def place(stamp: DateTime | None, moment: Moment, clock_set: bool = True, live: bool | None = None) -> CorrectedTime:
     """`correct` for a record's Date Time: unknown parts are a clock not set, an impossible date is a TIME_FAULT."""
-    received_at, zone, device_now, gateway_now, moment_live = moment
+    received_at, zone, device_now, gateway_now, moment_live, _ = moment
     if stamp is not None and device_now is None and clock_set:
         # most records: a stamp, and nothing to compare it with; whatever is odd about it is for `correct`
         try:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import structlog
 
 from devices import catalogue
-from devices.clock import IDENTITY_ZONE, Moment
+from devices.clock import IDENTITY_ZONE, Counter, Moment
 from devices.errors import DeviceError
 from devices.gatt.battery import BatteryLevel
 from devices.gatt.cgm import CgmSessionStartTime
@@ -28,6 +28,7 @@ from devices.gatt.device_information import (
     SerialNumber,
     SystemId,
 )
+from devices.gatt.elapsed_time import ElapsedTimeValue
 from devices.gatt.glucose import GlucoseMeasurementContext
 from devices.gatt.record import DeviceFacts
 from devices.observation import Fact, Observation
@@ -40,6 +41,8 @@ from gateway.roster import Sheet
 
 _log = structlog.get_logger()
 _Value = TypeVar("_Value")
+_ELAPSED: Final = ("183F", "1840")
+"""Services in which the clock of a health sensor may be read: its own, and the sensor's."""
 
 
 class Terms(NamedTuple):
@@ -76,6 +79,7 @@ class ConnectedDevice:
         self.product: Product | None = None
         self.device_now: datetime | None = None
         self.gateway_now: datetime | None = None
+        self.counter: Counter | None = None
         self.kept = 0
         self.failure: GatewayError | None = None
         self.heard = asyncio.Event()
@@ -116,6 +120,24 @@ class ConnectedDevice:
             # the answer was made somewhere between question and receipt
             self.gateway_now = before + (self.clock() - before) / 2
             self.device_now = value.naive()
+        service = next((one for one in _ELAPSED if ElapsedTimeValue.uuid in self.link.services.get(one, ())), None)
+        if service is not None:
+            await self._read_elapsed(service)
+
+    async def _read_elapsed(self, service: str) -> None:
+        """The clock of a health sensor, whose stamps may count from a moment of their own."""
+        before = self.clock()
+        value = await self.value(service, ElapsedTimeValue.uuid)
+        if not isinstance(value, ElapsedTimeValue):
+            return
+        read_at = before + (self.clock() - before) / 2
+        time = value.time
+        since, at = time.since, time.at
+        if time.is_counter and since is not None:
+            self.counter = Counter(since, read_at)
+        elif at is not None and self.device_now is None:
+            self.gateway_now = read_at
+            self.device_now = at if at.tzinfo is None else at.astimezone(self.terms.zone).replace(tzinfo=None)
 
     async def value(self, service: str, characteristic: str) -> object:
         """Read a decoded value. None: the device does not have it, does not let us read it, or it makes no sense."""
@@ -139,7 +161,7 @@ class ConnectedDevice:
 
     def moment(self, *, live: bool) -> Moment:
         """Now, with what is known of the device's clock."""
-        return Moment(self.clock(), self.terms.zone, self.device_now, self.gateway_now, live)
+        return Moment(self.clock(), self.terms.zone, self.device_now, self.gateway_now, live, self.counter)
 
     def decoded(self, characteristic: str, raw: bytes) -> object:
         """The value. None: it cannot be read; then the frame is kept as an oddity. OutboxFull."""

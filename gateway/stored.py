@@ -11,6 +11,7 @@ import hashlib
 from typing import Final
 
 from devices.errors import DeviceError
+from devices.gatt.blood_pressure import BloodPressureFeature, Feature
 from devices.gatt.blood_pressure_record import BloodPressureRecord, recorded_in
 from devices.gatt.generic_health_sensor import StoredHealthObservations
 from devices.gatt.record_access import OpCode, Operator, RecordAccess, report_all, request
@@ -25,10 +26,14 @@ _WIDTHS: Final = {BloodPressureRecord.uuid: 2, StoredHealthObservations.uuid: 4}
 
 
 class _Fetch:
-    """One procedure. before: where the last connection ended.  anew: the mark's own number is another record now."""
+    """One procedure. before: where the last connection ended; its own record comes again and is not kept again, because
+    one without a stamp would not collapse with itself.  crc: by the feature; None: not known."""
 
-    def __init__(self, device: ConnectedDevice, service: str, characteristic: str, before: Mark | None) -> None:
+    def __init__(
+        self, device: ConnectedDevice, service: str, characteristic: str, before: Mark | None, *, crc: bool | None
+    ) -> None:
         self._device = device
+        self._crc = crc
         self._service = service
         self._before = before
         self._last = -1
@@ -51,18 +56,24 @@ class _Fetch:
             value = together(parts)
             assert isinstance(value, StoredHealthObservations)
             number = None if len(value.segment) < 4 else value.record_number
-            self._device.hear(value, live=False, mark=self._mark(number, value.segment))
+            mark = self._mark(number, value.segment)
+            if mark is None or mark != self._before:
+                self._device.hear(value, live=False, mark=mark)
 
     def _on_pressure(self, first: BloodPressureRecord, parts: tuple[BloodPressureRecord, ...]) -> None:
         device = self._device
         try:
-            found = recorded_in(parts)
+            found = recorded_in(parts, crc=self._crc)
         except DeviceError as error:
             value = together(parts)
-            device.note_odd(value.uuid, value.encode(), error)
-            device.keep([], self._mark(first.sequence_number, value.segment))
+            mark = self._mark(first.sequence_number, value.segment)
+            if mark is None or mark != self._before:
+                device.note_odd(value.uuid, value.encode(), error)
+                device.keep([], mark)
             return
-        device.hear(found.value, live=False, mark=self._mark(found.sequence_number, found.value.encode()))
+        mark = self._mark(found.sequence_number, found.value.encode())
+        if mark is None or mark != self._before:
+            device.hear(found.value, live=False, mark=mark)
 
     def _mark(self, number: int | None, octets: bytes) -> Mark | None:
         """Of this record. None, and the old mark stays: it has no number, the numbers do not rise or began anew, or one
@@ -87,7 +98,8 @@ class _Fetch:
 async def collect(device: ConnectedDevice, service: str, characteristic: str) -> Report:
     """Fetch what is new. LinkLost, NoAnswer, AccessRefused, OutboxFull: what was whole has been kept."""
     mark = device.outbox.mark(device.plate.device, service)
-    running = _Fetch(device, service, characteristic, mark)
+    crc = await _seals(device) if characteristic == BloodPressureRecord.uuid else None
+    running = _Fetch(device, service, characteristic, mark, crc=crc)
 
     def hear_record(raw: bytes) -> None:
         running.segments.on_frame(raw)
@@ -103,11 +115,17 @@ async def collect(device: ConnectedDevice, service: str, characteristic: str) ->
         if mark is not None and not running.continues:
             device.log.warning("record numbers began anew", mark=mark.sequence)
             running.segments.end()
-            running = _Fetch(device, service, characteristic, None)
+            running = _Fetch(device, service, characteristic, None, crc=crc)
             code = await record_procedure.run(device, service, report_all(), running.answer)
     finally:
         running.segments.end()
     return record_procedure.meaning(device, code)
+
+
+async def _seals(device: ConnectedDevice) -> bool | None:
+    """Do records of blood pressure end in a CRC? None: the cuff does not say."""
+    feature = await device.value("1810", BloodPressureFeature.uuid)
+    return bool(feature.features & Feature.E2E_CRC) if isinstance(feature, BloodPressureFeature) else None
 
 
 def _report_from(number: int, width: int) -> RecordAccess:

@@ -11,7 +11,7 @@ from typing import ClassVar, Final, NamedTuple, Self
 
 import msgspec
 
-from devices.clock import CorrectedTime, How, Moment, correct
+from devices.clock import EARLIEST, FUTURE_WITHIN, CorrectedTime, Counter, How, Moment, correct
 from devices.errors import BadValue
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.octet_cursor import Cursor
@@ -63,6 +63,14 @@ class ElapsedTime(NamedTuple):
         return bool(self.flags & _COUNTER)
 
     @property
+    def since(self) -> timedelta | None:
+        """Since the beginning of its timeline. None: more than can be counted here."""
+        try:
+            return timedelta(microseconds=self.elapsed * _MICROSECONDS[self.flags >> 2 & 3])
+        except OverflowError:
+            return None
+
+    @property
     def on_current_timeline(self) -> bool:
         """The clock has not been set since."""
         return bool(self.flags & _CURRENT)
@@ -75,10 +83,11 @@ class ElapsedTime(NamedTuple):
     @property
     def at(self) -> datetime | None:
         """Aware where UTC or the offset is known, else a wall time. None: a counter, or no time of any calendar."""
-        if self.is_counter:
+        since = self.since
+        if self.is_counter or since is None:
             return None
         try:
-            shown = _EPOCH + timedelta(microseconds=self.elapsed * _MICROSECONDS[self.flags >> 2 & 3])
+            shown = _EPOCH + since
             zone = timezone(self.offset * _QUARTER) if self.flags & _OFFSET else None
             if self.flags & _UTC:
                 return shown.replace(tzinfo=UTC) if zone is None else shown.replace(tzinfo=UTC).astimezone(zone)
@@ -97,11 +106,7 @@ def place(stamp: ElapsedTime | None, moment: Moment) -> CorrectedTime:
         return CorrectedTime(received, Fact.NO_DEVICE_CLOCK.value, How.RECEPTION)
     at = stamp.at
     if stamp.is_counter or at is None:
-        # a counter that was not read identifies nothing; what was measured just now was measured now
-        if moment.live and stamp.on_current_timeline:
-            facts = Fact.NO_DEVICE_CLOCK if stamp.is_counter else Fact.TIME_FAULT
-            return CorrectedTime(received, facts.value, How.RECEPTION)
-        return CorrectedTime(received, Fact.LOST_TIMELINE.value, How.LOST)
+        return _unshown(stamp, moment, received)
     if not stamp.on_current_timeline and not stamp.is_synced:
         return CorrectedTime(received, Fact.LOST_TIMELINE.value, How.LOST, at)
     if at.tzinfo is None:
@@ -110,6 +115,28 @@ def place(stamp: ElapsedTime | None, moment: Moment) -> CorrectedTime:
     plain = at.astimezone(UTC).replace(tzinfo=None)
     found = correct(plain, None, None, moment.received_at, UTC, live=moment.live)
     return msgspec.structs.replace(found, device_at=at)
+
+
+def _unshown(stamp: ElapsedTime, moment: Moment, received: datetime) -> CorrectedTime:
+    """Of a stamp that is no date."""
+    if stamp.is_counter and stamp.on_current_timeline and moment.counter is not None:
+        return _counted(stamp.since, moment.counter, received)
+    # a counter that was not read identifies nothing; what was measured just now was measured now
+    if moment.live and stamp.on_current_timeline:
+        facts = Fact.NO_DEVICE_CLOCK if stamp.is_counter else Fact.TIME_FAULT
+        return CorrectedTime(received, facts.value, How.RECEPTION)
+    return CorrectedTime(received, Fact.LOST_TIMELINE.value, How.LOST)
+
+
+def _counted(since: timedelta | None, counter: Counter, received: datetime) -> CorrectedTime:
+    """By how far the counter has run since. It identifies nothing: it may start anew."""
+    try:
+        measured = None if since is None else (counter.read_at - (counter.shown - since)).astimezone(UTC)
+    except OverflowError:
+        measured = None
+    if measured is None or not EARLIEST <= measured <= received + FUTURE_WITHIN:
+        return CorrectedTime(received, Fact.LOST_TIMELINE.value, How.LOST)
+    return CorrectedTime(measured, Fact.CLOCK_CORRECTED.value, How.CORRECTED)
 
 
 class ElapsedTimeValue(Characteristic, frozen=True, kw_only=True):
@@ -132,5 +159,9 @@ class ElapsedTimeValue(Characteristic, frozen=True, kw_only=True):
 
     def encode(self, layout: Layout | None = None) -> bytes:
         """To octets. BadValue: a part does not fit."""
-        time = ElapsedTime(self.flags, self.elapsed, self.source, self.offset)
-        return (layout or self.layout).pack({"time": time.octets, "trailing": self.trailing})
+        return (layout or self.layout).pack({"time": self.time.octets, "trailing": self.trailing})
+
+    @property
+    def time(self) -> ElapsedTime:
+        """What was read, as a stamp."""
+        return ElapsedTime(self.flags, self.elapsed, self.source, self.offset)

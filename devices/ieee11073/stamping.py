@@ -102,7 +102,7 @@ def place(stamp: Stamp | None, heard: Heard) -> CorrectedTime:
 
 def _absolute(stamp: AbsoluteTime, heard: Heard) -> CorrectedTime:
     moment, clocks = heard.moment, heard.clocks
-    received_at, zone, _, _, live = moment
+    received_at, zone, _, _, live, _ = moment
     at = stamp.at
     if at is None:
         found = correct(None, None, None, received_at, zone, False, live)

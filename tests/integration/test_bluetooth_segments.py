@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from bumble import att
+from bumble import att, core
 from bumble.device import Connection
-from bumble.gatt import Characteristic, CharacteristicValue
+from bumble.gatt import Characteristic, CharacteristicValue, Service
 
 from devices.catalogue import decode
+from devices.clock import IDENTITY_ZONE
+from devices.gatt.blood_pressure import BloodPressureFeature, Feature
 from devices.gatt.blood_pressure_enhanced import EnhancedBloodPressureMeasurement as Enhanced
 from devices.gatt.blood_pressure_record import segments_of
+from devices.gatt.elapsed_time import ElapsedTime
 from devices.gatt.record_access import OpCode, Operator, RecordAccess, ResponseCode, response
 from devices.gatt.segmentation import Header
 from devices.medfloat import sfloat
 from devices.nomenclature import BLOOD_PRESSURE
 from gateway.outbox import Outbox
 from gateway.roster import sheets
-from simulators.peripheral import INDICATE, NOTIFY, WRITE, Kept, Measurement, Peripheral
+from simulators.peripheral import INDICATE, NOTIFY, READ, WRITE, Kept, Measurement, Peripheral
 from simulators.peripheral_indicating import BloodPressureCuff
 from simulators.radio import Air
 from tests.fix_bluetooth import OpenEdge, kept_in
@@ -111,15 +114,35 @@ class Memory(Peripheral):
         return [int(one.bounds[0]) if one.bounds else None for one in self.requests]  # type: ignore[arg-type]
 
 
+class Sealing(Memory):
+    """Says by its feature whether its records have a CRC."""
+
+    seals = True
+
+    def characteristics(self) -> list[Characteristic[Any]]:
+        octets = BloodPressureFeature(features=Feature.E2E_CRC if self.seals else 0).encode()
+        return [*super().characteristics(), Characteristic[Any]("2A49", READ, Characteristic.READABLE, octets)]
+
+
 class Sensor(Memory):
-    """A health sensor: it sends what it measures once it is told to, each observation in segments."""
+    """A health sensor: it sends what it measures once it is told to, each observation in segments.
+
+    shows: what its own clock shows, by the octets.
+    """
 
     service = 0x1840
     record_uuid = "2BDD"
     wide = 4
 
-    def __init__(self, air: Air, live: Iterable[list[bytes]] = (), **settings: Any) -> None:
+    def __init__(
+        self,
+        air: Air,
+        live: Iterable[list[bytes]] = (),
+        shows: Callable[[], ElapsedTime] | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(air, **settings)
+        self.shows = shows
         self.live = list(live)
         self.commands: list[bytes] = []
 
@@ -129,6 +152,14 @@ class Sensor(Memory):
         command = CharacteristicValue[bytes](write=self._on_command)
         self._sending["2BF4"] = self.notifying(0x2BF4, INDICATE | WRITE, value=command)
         return [*found, self._sending["2B8B"], self._sending["2BF4"]]
+
+    def _plate(self) -> list[Service]:
+        found = super()._plate()
+        if (shows := self.shows) is not None:
+            value = CharacteristicValue[bytes](read=lambda _connection: shows().octets)
+            clock = Characteristic[Any]("2BF2", READ, Characteristic.READABLE, value)
+            found.append(Service(core.UUID.from_16_bits(0x183F), [clock]))
+        return found
 
     def _on_command(self, connection: Connection, value: bytes) -> None:
         self.commands.append(value)
@@ -156,6 +187,16 @@ def pressure(systolic: int, minutes_ago: int) -> Enhanced:
 def recorded(number: int, systolic: int, *, crc: bool = True) -> list[bytes]:
     value = pressure(systolic, minutes_ago=600 - number)
     return [part.encode() for part in segments_of(number, value, most=16, counter=number % 64, crc=crc)]
+
+
+def counted(at: datetime) -> ElapsedTime:
+    """A counter that began three days ago, in tenths of a second, and has not begun anew since."""
+    return ElapsedTime(0x25, (at - NOW + timedelta(days=3)) // timedelta(milliseconds=100), 0, 0)
+
+
+def counted_temperature(value: float, minutes_ago: int) -> bytes:
+    time = counted(NOW - timedelta(minutes=minutes_ago))
+    return body(1, number(value, CELSIUS), type=TEMPERATURE, time=time, status=0, supplemental=(1, 2, 3, 4)).octets
 
 
 def temperature(value: float, minutes_ago: int = 0) -> bytes:
@@ -198,7 +239,7 @@ async def test_the_next_connection_asks_for_what_is_new(air: Air, edge: OpenEdge
         cuff.records[3] = recorded(3, 133)
         await within(cuff.come())
         assert cuff.asked_from == [None, 2]
-        assert systolics(running.outbox) == [121.0, 122.0, 122.0, 133.0]
+        assert systolics(running.outbox) == [121.0, 122.0, 133.0]
 
 
 async def test_a_link_that_drops_amid_a_record_keeps_those_before_it_and_asks_for_the_rest(
@@ -210,7 +251,7 @@ async def test_a_link_that_drops_amid_a_record_keeps_those_before_it_and_asks_fo
         await within(cuff.come())
         await within(cuff.come())
         assert cuff.asked_from == [None, 1]
-        assert systolics(running.outbox) == [121.0, 121.0, 122.0, 123.0]
+        assert systolics(running.outbox) == [121.0, 122.0, 123.0]
         assert oddities(tmp_path) == [("2B36", "header", "BadValue")]
 
 
@@ -242,7 +283,7 @@ async def test_a_record_with_a_missing_segment_is_odd_once_and_asked_for_again(
         cuff.records[2] = whole
         await within(cuff.come())
         assert cuff.asked_from == [None, 1]
-        assert systolics(running.outbox)[2:] == [121.0, 122.0, 123.0]
+        assert systolics(running.outbox)[2:] == [122.0, 123.0]
 
 
 async def test_a_record_whose_crc_is_wrong_is_odd_and_the_next_is_kept(
@@ -254,6 +295,27 @@ async def test_a_record_whose_crc_is_wrong_is_odd_and_the_next_is_kept(
         await within(cuff.come())
         assert systolics(running.outbox) == [122.0]
         assert oddities(tmp_path) == [("2B36", "e2e_crc", "BadValue")]
+
+
+async def test_a_record_without_the_crc_that_the_feature_announces_is_odd(
+    air: Air, edge: OpenEdge, tmp_path: Path
+) -> None:
+    async with edge() as running, Sealing(air) as cuff:
+        cuff.records = {1: recorded(1, 121, crc=False), 2: recorded(2, 122)}
+        await within(cuff.come())
+        assert systolics(running.outbox) == [122.0]
+        assert oddities(tmp_path) == [("2B36", "e2e_crc", "BadValue")]
+
+
+async def test_two_octets_more_are_no_crc_where_the_feature_announces_none(air: Air, edge: OpenEdge) -> None:
+    async with edge() as running, Sealing(air) as cuff:
+        cuff.seals = False
+        await cuff.stop()
+        await cuff.start()
+        cuff.records = {1: recorded(1, 121)}
+        await within(cuff.come())
+        (found,) = running.kept
+        assert (found.values[0], found.facts) == (121.0, ("trailing-bytes",))
 
 
 async def test_a_cuff_with_an_empty_memory_has_nothing_new(air: Air, edge: OpenEdge, tmp_path: Path) -> None:
@@ -284,7 +346,7 @@ async def test_stored_observations_are_kept_by_their_number(air: Air, edge: Open
         await within(sensor.come())
         await within(sensor.come())
         assert sensor.asked_from == [None, 70_001]
-        assert [one.values[0] for one in running.kept] == [36.0, 37.0, 37.0]
+        assert [one.values[0] for one in running.kept] == [36.0, 37.0]
         assert [one.device_at for one in running.kept[:2]] == [NOW - timedelta(minutes=n) for n in (10, 11)]
 
 
@@ -328,6 +390,14 @@ async def test_what_an_oddity_keeps_of_a_value_in_segments_can_be_decoded_again(
 class Unwilling(Sensor):
     """It refuses its memory, and measures afterwards."""
 
+    def _plate(self) -> list[Service]:
+        found = super()._plate()
+        if (shows := self.shows) is not None:
+            value = CharacteristicValue[bytes](read=lambda _connection: shows().octets)
+            clock = Characteristic[Any]("2BF2", READ, Characteristic.READABLE, value)
+            found.append(Service(core.UUID.from_16_bits(0x183F), [clock]))
+        return found
+
     def _on_command(self, connection: Connection, value: bytes) -> None:
         self.commands.append(value)
 
@@ -367,3 +437,41 @@ async def test_of_a_plain_and_an_enhanced_measurement_the_enhanced_one_is_heard(
         )
         assert [one.values for one in running.kept] == [(128.0, 80.0, 95.0, 64.0)]
         assert switched == []
+
+
+async def test_stamps_that_count_are_placed_by_what_the_counter_shows_now(air: Air, edge: OpenEdge) -> None:
+    async with edge() as running, Sensor(air, shows=lambda: counted(datetime.now(UTC))) as sensor:
+        sensor.records = {n: cut(n.to_bytes(4, "little") + counted_temperature(36.0 + n, 600 - n)) for n in (1, 2)}
+        await within(sensor.come())
+        await within(sensor.come())
+        found = running.kept
+        assert [one.values[0] for one in found] == [37.0, 38.0]
+        for one, minutes_ago in zip(found, (599, 598), strict=True):
+            assert abs(one.measured_at - NOW + timedelta(minutes=minutes_ago)) < timedelta(seconds=2)
+            assert (one.device_at, one.facts) == (None, ("clock-corrected", "provisional"))
+
+
+async def test_stamps_that_count_have_lost_their_timeline_where_the_counter_is_not_shown(
+    air: Air, edge: OpenEdge
+) -> None:
+    async with edge() as running, Sensor(air) as sensor:
+        sensor.records = {1: cut((1).to_bytes(4, "little") + counted_temperature(36.0, 600))}
+        await within(sensor.come())
+        assert [one.facts for one in running.kept] == [("lost-timeline", "provisional")]
+
+
+async def test_local_time_of_a_sensor_whose_clock_is_off_is_corrected(air: Air, edge: OpenEdge) -> None:
+    def shown(at: datetime) -> ElapsedTime:
+        wall = at.astimezone(IDENTITY_ZONE) - timedelta(hours=2)
+        return stamp(wall, flags=0x20, source=0)
+
+    measured = NOW - timedelta(minutes=30)
+    octets = body(
+        1, number(36.6, CELSIUS), type=TEMPERATURE, time=shown(measured), status=0, supplemental=(1, 2, 3, 4)
+    ).octets
+    async with edge() as running, Sensor(air, shows=lambda: shown(datetime.now(UTC)), has_clock=False) as sensor:
+        sensor.records = {1: cut((1).to_bytes(4, "little") + octets)}
+        await within(sensor.come())
+        (found,) = running.kept
+        assert found.facts == ("clock-corrected", "provisional")
+        assert abs(found.measured_at - measured) < timedelta(seconds=2)

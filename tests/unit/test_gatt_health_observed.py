@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.catalogue import decode, observe, why_odd
-from devices.clock import Moment
+from devices.clock import Counter, Moment
 from devices.decode_cli import answer
 from devices.errors import DeviceError, Truncated
 from devices.gatt import health_observing
@@ -223,6 +223,33 @@ def test_local_time_without_an_offset_is_of_the_gateways_zone_and_corrected_by_t
 def test_a_counter_from_memory_is_on_no_timeline() -> None:
     found = place(stamp(HEARD, flags=CURRENT | COUNTER), MOMENT._replace(live=False))
     assert found.facts == Fact.LOST_TIMELINE
+
+
+COUNTED = ElapsedTime(CURRENT | COUNTER, 1000, 0, 0)
+SHOWN = Counter(timedelta(seconds=4600), HEARD - timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_counter_that_was_read_says_how_long_ago_a_stamp_was(live: bool) -> None:
+    found = place(COUNTED, MOMENT._replace(live=live, counter=SHOWN))
+    assert (found.measured_at, found.facts) == (HEARD - timedelta(minutes=61), Fact.CLOCK_CORRECTED)
+    assert found.device_at is None
+
+
+@pytest.mark.parametrize(
+    ("stamp", "counter"),
+    [
+        (COUNTED._replace(flags=COUNTER), SHOWN),
+        (COUNTED._replace(elapsed=10_000), SHOWN),
+        (COUNTED._replace(elapsed=2**48 - 1), SHOWN),
+        (COUNTED, SHOWN._replace(shown=timedelta(days=365 * 30))),
+        (COUNTED, SHOWN._replace(shown=timedelta.max)),
+    ],
+    ids=["another timeline", "ahead of the counter", "past the calendar", "too long ago", "before the calendar"],
+)
+def test_a_counter_that_does_not_fit_its_stamp_is_on_no_timeline(stamp: ElapsedTime, counter: Counter) -> None:
+    found = place(stamp, MOMENT._replace(live=False, counter=counter))
+    assert (found.measured_at, found.facts) == (HEARD, Fact.LOST_TIMELINE)
 
 
 @pytest.mark.parametrize(("resolution", "elapsed"), [(0, 1), (1, 10), (2, 1000), (3, 10000)])
