@@ -7,7 +7,8 @@ Out: {"id": …, "ok": true, "observations": [{"code", "ref", "value", "unit", "
 or   {"id": …, "ok": false, "error": "Truncated", "detail": "…", "field": "time_stamp"}
 A frame that was read, but of which something is no observation here, says why under "odd", as an error does; a whole
 record or health observation that does not fit its own fields is an error. Reserved flags that are set, and octets after
-the last field, stand under "warnings": [{"field", "detail"}].
+the last field, stand under "warnings": [{"field", "detail"}]. The digits of a field that was sent as a decimal stand
+under "exact": 37.00 is more precise than 37.
 An APDU with sample arrays has them under "waveforms": samples as sent, the scale, and the values.
 
 One line out for each line in that is not blank, in the same order; a line that cannot be read is answered, never
@@ -42,6 +43,8 @@ from devices.waveform import Waveform
 
 _SOURCE: Final = DeviceFacts("vendor:suifang-decode")
 _NOT_SENT: Final = "not-sent"
+_MARK: Final = "\ufeff".encode()
+_INTERRUPTED: Final = 130
 _PREFIX: Final = re.compile(r"\s*(?:\(0x\)|0x)?", re.IGNORECASE)
 _APART: Final = re.compile(r"(?<=[0-9a-f]{2})[-:](?=[0-9a-f]{2})", re.IGNORECASE)
 _WORD_IN_NAME: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -162,7 +165,7 @@ def _refusal(error: DeviceError) -> dict[str, Any]:
 
 
 def _answers(lines: Iterable[bytes], received_at: datetime) -> Iterator[dict[str, Any]]:
-    return (answer(line, received_at) for line in lines if line.strip())
+    return (answer(line.removeprefix(_MARK), received_at) for line in lines if line.strip())
 
 
 def _known() -> Iterator[dict[str, Any]]:
@@ -175,7 +178,7 @@ def _known() -> Iterator[dict[str, Any]]:
 
 
 def main(argv: list[str] | None = None, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None) -> int:
-    """Exit status: 0; with --strict 1 where a line was refused; 2 where a file cannot be opened."""
+    """Exit status: 0; with --strict 1 where a line was refused; 2 where a file cannot be opened; 130 interrupted."""
     parser = argparse.ArgumentParser(prog="suifang-decode", description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("files", nargs="*", help="JSON lines; standard input where none is named")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if any line is refused")
@@ -198,6 +201,8 @@ def main(argv: list[str] | None = None, stdin: BinaryIO | None = None, stdout: B
             finally:
                 if stream is not source:
                     stream.close()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except BrokenPipeError:
         # the reader has seen enough; a second flush at exit would complain
         sys.stderr.close()

@@ -23,17 +23,21 @@ _SAID_ALREADY: Final = frozenset({"header"})
 
 
 def rendered(values: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON: a special value is null, and its reason stands under `absent`."""
+    """As JSON: a special value is null, and its reason stands under `absent`; the digits of an SFLOAT or FLOAT, which
+    say how precise it is, stand under `exact`."""
     found: dict[str, Any] = {}
     absent: dict[str, str] = {}
+    exact: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Medfloat):
             found[name] = value.value
             if value.absent:
                 absent[name] = _reason(value.absent)
+            else:
+                exact[name] = str(value.decimal)
         else:
             found[name] = _plain(value)
-    return found | ({"absent": absent} if absent else {})
+    return found | ({"absent": absent} if absent else {}) | ({"exact": exact} if exact else {})
 
 
 def _plain(value: Any) -> Any:

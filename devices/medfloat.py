@@ -42,6 +42,11 @@ class Medfloat(msgspec.Struct, frozen=True):
             value = float(self.mantissa * _POWERS[self.exponent])
         msgspec.structs.force_setattr(self, "value", value)
 
+    @property
+    def decimal(self) -> Decimal | None:
+        """The number with the digits that were sent: 2, 2.0 and 2.00 are three. None: it is none."""
+        return None if self.absent else Decimal(self.mantissa).scaleb(self.exponent)
+
     def shifted(self, places: int) -> Medfloat:
         """The same digits with the point moved: kg/L to mg/dL is 5, mol/L to mmol/L is 3. Exact. places: -8 to 8."""
         return self if self.absent else _remembered(self.mantissa, self.exponent + places)

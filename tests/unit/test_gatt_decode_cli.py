@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -107,6 +108,43 @@ def test_the_command_runs_as_a_process() -> None:
     assert done.stderr == b""
 
 
+def test_an_interrupt_ends_it_without_a_trace() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "devices.decode_cli"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdin.write(CUFF.encode() + b"\n")
+        running.stdin.flush()
+        assert json.loads(running.stdout.readline())["ok"]
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 130
+        assert running.stderr.read() == b""
+
+
+def test_a_file_may_begin_as_windows_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text(CUFF, encoding="utf-8-sig")
+    assert answers(arguments=(str(tmp_path / "one"),))[1][0]["ok"]
+
+
+@pytest.mark.parametrize(
+    ("uuid", "octets", "exact"),
+    [
+        ("2A1C", "00740e00fe", {"temperature": "37.00"}),
+        ("2A1C", "0025000000", {"temperature": "37"}),
+        ("2A35", "00780050f05df0", {"systolic": "120", "diastolic": "8.0", "mean_arterial_pressure": "9.3"}),
+        ("SFLOAT", "0c10", {"value": "1.2E+2"}),
+        ("SFLOAT", "ff07", None),
+    ],
+)
+def test_the_precision_that_was_sent_is_shown(uuid: str, octets: str, exact: dict[str, str] | None) -> None:
+    assert fields(uuid, octets).get("exact") == exact
+
+
 def fields(uuid: str, octets: str) -> dict[str, Any]:
     _, (found,) = answers(json.dumps({"uuid": uuid, "hex": octets}))
     assert found["ok"], found
@@ -181,6 +219,7 @@ def test_a_calibration_is_shown_by_its_names() -> None:
         "next_time": 20,
         "record_number": 1,
         "status": 4,
+        "exact": {"concentration": "1E+2"},
     }
 
 
@@ -192,7 +231,8 @@ def test_a_recorded_pressure_is_shown_inside_its_record() -> None:
 def test_a_health_observation_is_shown_inside_its_segment() -> None:
     found = fields("2B8B", "03 01 1500 0300 5c4b0200 2220a0bf351900 0120 a017 6e0100ff")
     observation = found["observation"]
-    assert (observation["type"], observation["content"]) == (150364, {"unit": 6048, "value": 36.6})
+    assert observation["type"] == 150364
+    assert observation["content"] == {"unit": 6048, "value": 36.6, "exact": {"value": "36.6"}}
     assert observation["time"] == {"flags": 0x22, "elapsed": 0x1935BFA020, "source": 1, "offset": 32}
 
 

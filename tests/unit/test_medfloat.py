@@ -128,3 +128,22 @@ def test_moving_the_point_is_exact() -> None:
 )
 def test_the_point_moves_at_the_ends_of_a_float_too(word: int, places: int, value: float) -> None:
     assert decode_float(word).shifted(places).value == value
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (Medfloat(2), "2"),
+        (Medfloat(20, -1), "2.0"),
+        (Medfloat(200, -2), "2.00"),
+        (Medfloat(-12, 3), "-1.2E+4"),
+        (Medfloat(0, -1), "0.0"),
+        (Medfloat(8_388_605, 127), "8.388605E+133"),
+    ],
+)
+def test_a_number_is_written_with_the_digits_it_has(number: Medfloat, written: str) -> None:
+    assert str(number.decimal) == written
+
+
+def test_what_is_no_number_has_no_digits() -> None:
+    assert medfloat.NAN.decimal is None
