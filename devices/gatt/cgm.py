@@ -144,7 +144,7 @@ class CgmFeature(Characteristic, frozen=True, kw_only=True):
         """From octets. Truncated: names the field. BadValue: a wrong CRC, or another word than 0xFFFF in its place."""
         values = (layout or cls.layout).unpack(data)
         octet, crc = values.pop("type_sample_location"), values.pop("e2e_crc")
-        right = crc16(data[:4]) if values["features"] & E2E_CRC_SUPPORTED else CRC_NOT_SUPPORTED
+        right = crc16(bytes(data[:4])) if values["features"] & E2E_CRC_SUPPORTED else CRC_NOT_SUPPORTED
         if crc != right:
             raise BadValue(f"0x{crc:04x} is not 0x{right:04x}", field="e2e_crc")
         return cls(type=octet & 0x0F, sample_location=octet >> 4, **values)

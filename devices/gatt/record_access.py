@@ -7,6 +7,7 @@ response by the gateway, answered by indication; the records themselves come as 
 from __future__ import annotations
 
 import enum
+import struct
 from typing import ClassVar, Final, Self
 
 from devices.clock import DateTime
@@ -185,7 +186,10 @@ class RecordAccess(Characteristic, frozen=True, kw_only=True):
 
 def _bound(bound: int | DateTime, width: int = 2) -> bytes:
     if isinstance(bound, DateTime):
-        return bound.encode()
+        try:
+            return bound.encode()
+        except struct.error as error:
+            raise BadValue(str(error), field="operand") from error
     if not 0 <= bound < 1 << 8 * width:
         raise BadValue(f"{bound} does not fit {8 * width} bits", field="operand")
     return bound.to_bytes(width, "little")

@@ -89,5 +89,12 @@ def test_it_goes_back_to_its_octets(frame: dict[str, Any]) -> None:
         assert again == data
 
 
+@pytest.mark.parametrize("octets", [bytearray, memoryview])
+@pytest.mark.parametrize("frame", [one for one in having("fields") if one.values[0]["uuid"] in BY_UUID])
+def test_what_the_radio_hands_over_need_not_be_bytes(frame: dict[str, Any], octets: type) -> None:
+    data = bytes.fromhex(frame["hex"])
+    assert decode(frame["uuid"], octets(data)) == decode(frame["uuid"], data)
+
+
 def test_every_characteristic_has_a_frame() -> None:
     assert not BY_UUID.keys() - {frame["uuid"] for frame in FRAMES}

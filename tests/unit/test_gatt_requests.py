@@ -126,6 +126,8 @@ def test_bounds_that_are_not_there_are_refused() -> None:
         record_access.request(OpCode.REPORT_STORED_RECORDS, Operator.GREATER_OR_EQUAL)
     with pytest.raises(BadValue):
         record_access.report_from(0x10000)
+    with pytest.raises(BadValue):
+        record_access.request(OpCode.REPORT_STORED_RECORDS, Operator.GREATER_OR_EQUAL, DateTime(70000, 1, 1))
 
 
 @pytest.mark.parametrize("octets", ["0103", "010301", "01030105", "010402ea0703050c0000", "040302ea07"])
