@@ -5,7 +5,7 @@ Source: ISO/IEEE 11073-20601, clauses 8.7.3 (association), 8.8 (configuration).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from devices.ieee11073.association import Aare, Aarq, Information
 from devices.ieee11073.codes import MDER, SYSTEM_AGENT, TEST_ASSOCIATION, VERSION_1, AssociateResult, ConfigResult
@@ -15,6 +15,8 @@ from devices.ieee11073.remembered import EXTENDED, STANDARD, Remembered
 
 _R = AssociateResult
 EUI64 = 8
+MOST_OBJECTS: Final = 256
+"""Of one configuration; a device has a dozen or two, and each is kept for as long as the device is known."""
 
 
 class Verdict(NamedTuple):
@@ -68,7 +70,7 @@ def judge_configuration(report: ConfigReport) -> tuple[ConfigResult, Configurati
     """Accepted with the configuration, or the reason why not. Truncated, BadValue: the report makes no sense."""
     if report.id in STANDARD and not report.objects:
         return ConfigResult.STANDARD_UNKNOWN, None
-    if (report.id not in STANDARD and report.id not in EXTENDED) or not report.objects:
+    if (report.id not in STANDARD and report.id not in EXTENDED) or not 0 < len(report.objects) <= MOST_OBJECTS:
         return ConfigResult.UNSUPPORTED, None
     configuration = Configuration.of(report)
     if not configuration.metrics:

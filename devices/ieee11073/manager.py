@@ -22,6 +22,7 @@ from devices.ieee11073.codes import (
     ConfigResult,
     Noti,
     Problem,
+    ReleaseReason,
 )
 from devices.ieee11073.data_apdu import (
     Action,
@@ -127,6 +128,13 @@ class Manager(Machine):
         if self.state is State.OPERATING:
             # what was held back was heard, whatever ends the association
             found.extend(self._reports.release(self._interview.clocks))
+            if self._reports.beside:
+                self._forget()
+
+    def _forget(self) -> None:
+        """The agent's configuration is not what it was; the next association asks for it."""
+        if self.about is not None:
+            self.remembered.forget(self.about.system_id, self.about.dev_config_id)
 
     def _moved(self, state: State, event: Event, now: float, found: list[Output]) -> None:
         timeouts = self.terms.timeouts
@@ -159,6 +167,8 @@ class Manager(Machine):
             # row 8.21, by far the most frequent
             self._report(message, frame, now, received_at, found)
             return
+        if isinstance(message, Rlrq) and message.reason == ReleaseReason.CONFIGURATION_CHANGED:
+            self._forget()
         simple = _SIMPLE.get(type(message))
         if simple is not None:
             self._enter(simple, now, found)
@@ -194,9 +204,11 @@ class Manager(Machine):
             return
         self.about = about
         if verdict.configuration is not None:
-            self._operate(verdict.configuration, now, found)
+            self._operate(verdict.configuration, now, found, remembered=True)
 
-    def _operate(self, configuration: Configuration, now: float, found: list[Output]) -> None:
+    def _operate(
+        self, configuration: Configuration, now: float, found: list[Output], *, remembered: bool = False
+    ) -> None:
         about = self.about
         assert about is not None
         facts = self.terms.facts
@@ -204,7 +216,7 @@ class Manager(Machine):
             facts |= Fact.TEST_DATA
         source = DeviceFacts(f"eui64:{about.system_id.hex()}", self.terms.session, facts)
         self._interview = self._new_interview()
-        self._reports.begin(configuration, source, self.terms.zone, self._interview)
+        self._reports.begin(configuration, source, self.terms.zone, self._interview, remembered)
         if self.terms.interviews:
             self._opening = self._interview.opening(configuration, about)
             self._open_by = now + self.terms.timeouts.courtesy

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from devices.ieee11073.errors import UnknownConfiguration
+from devices.ieee11073.events import write_config
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.specializations import standard
 
 STANDARD: Final = range(0x0001, 0x4000)
 EXTENDED: Final = range(0x4000, 0x8000)
+MOST_OCTETS: Final = 1 << 20
+"""Of all configurations together, as they were sent; a device's has a few hundred."""
 
 
 Altered: TypeAlias = Callable[[bytes, int, Configuration | None], None]
@@ -31,6 +34,8 @@ class Remembered:
         self._most = most
         self._altered = altered
         self._kept: OrderedDict[tuple[bytes, int], Configuration] = OrderedDict()
+        self._sizes: dict[tuple[bytes, int], int] = {}
+        self._octets = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -51,19 +56,25 @@ class Remembered:
     def keep(self, system_id: bytes, configuration: Configuration) -> None:
         """From now on `find` knows it; the one not used for longest goes where there are too many."""
         key = (system_id, configuration.id)
-        before = self._kept.get(key)
+        before = self._drop(key)
         self._kept[key] = configuration
-        self._kept.move_to_end(key)
+        self._sizes[key] = len(write_config(configuration.report))
+        self._octets += self._sizes[key]
         if before != configuration:
             self._tell(*key, configuration)
-        while len(self._kept) > self._most:
-            oldest, _ = self._kept.popitem(last=False)
+        while len(self._kept) > self._most or self._octets > MOST_OCTETS:
+            oldest = next(iter(self._kept))
+            self._drop(oldest)
             self._tell(*oldest, None)
 
     def forget(self, system_id: bytes, identity: int) -> None:
         """It proved wrong; the next association asks for it."""
-        if self._kept.pop((system_id, identity), None) is not None:
+        if self._drop((system_id, identity)) is not None:
             self._tell(system_id, identity, None)
+
+    def _drop(self, key: tuple[bytes, int]) -> Configuration | None:
+        self._octets -= self._sizes.pop(key, 0)
+        return self._kept.pop(key, None)
 
     def _tell(self, system_id: bytes, identity: int, configuration: Configuration | None) -> None:
         if self._altered is not None:

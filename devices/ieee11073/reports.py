@@ -32,6 +32,7 @@ from devices.ieee11073.interview import Interview
 from devices.ieee11073.objects import Configuration, PmStore, Reported, Scanner
 from devices.ieee11073.observing import observe
 from devices.ieee11073.outputs import Keep, Odd, Output, Send
+from devices.ieee11073.remembered import EXTENDED
 from devices.ieee11073.scan_report import FIXED, SHAPES, ScanReport, VarObs, read_scan
 from devices.ieee11073.segments import SegmentStatus, read_entries
 from devices.ieee11073.stamping import Clocks, Heard, stamp_in
@@ -62,6 +63,9 @@ class Reports:
         self._patience = patience
         self._held: list[_Held] = []
         self.until: float | None = None
+        self.beside = False
+        """Something was said that the configuration does not have; seen where it is remembered."""
+        self._watches = False
         self._configuration = Configuration(0, {})
         self._fixed = FixedReports(self._configuration)
         self._moment = Moment(_NEVER)
@@ -75,8 +79,10 @@ class Reports:
         """Of the agent, with what it has changed since."""
         return self._configuration
 
-    def begin(self, configuration: Configuration, source: DeviceFacts, zone: tzinfo, interview: Interview) -> None:
-        """A new association."""
+    def begin(
+        self, configuration: Configuration, source: DeviceFacts, zone: tzinfo, interview: Interview, remembered: bool
+    ) -> None:
+        """A new association. remembered: the agent did not tell its configuration in this one."""
         self._configuration = configuration
         self._fixed = FixedReports(configuration)
         self._samples = has_samples(configuration)
@@ -86,6 +92,7 @@ class Reports:
         self._interview = interview
         self._held = []
         self.until = None
+        self.beside, self._watches = False, remembered and configuration.id in EXTENDED
 
     def heard(
         self, report: EventReport, frame: bytes, now: float, received_at: datetime, clock_is_asked: bool
@@ -109,6 +116,8 @@ class Reports:
         except DeviceError as error:
             odd: list[Output] = [Odd(frame, error.field, type(error).__name__)]
             return odd + self._refused(report, Reject(report.invoke_id, Problem.BADLY_STRUCTURED_APDU)), []
+        if self._watches and any(map(_is_beside, reported)):
+            self.beside, self._watches = True, False
         confirmation = _confirmation(report)
         moment = self._moment
         if moment.received_at is not received_at:
@@ -204,6 +213,10 @@ class Reports:
                 elif isinstance(value, datetime) and abs(value - received_at.astimezone(UTC)) > AGREES_WITHIN:
                     return True
         return False
+
+
+def _is_beside(one: Reported) -> bool:
+    return bool(one.unknown) or any(measured.trailing for measured in one.measured)
 
 
 def _confirmation(report: EventReport, info: bytes = b"") -> bytes:
