@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from devices.errors import BadValue
+from devices.errors import BadValue, Truncated
 from devices.gatt.elapsed_time import ElapsedTime
 from devices.gatt.octet_cursor import Cursor
 from devices.medfloat import Medfloat, decode_float, encode_float
@@ -175,14 +175,17 @@ def observation_in(body: bytes) -> HealthObservation:
     """The observation in a body, put together from its segments. Truncated, BadValue: name the field."""
     cursor = Cursor(bytes(body))
     kind, length, flags = cursor.take("BHH", "class")
-    own_head = _counts_own_head(length, len(body))
+    # first the fields, so that what is cut off is named by the field in which it is cut
     fields = _optional(cursor, flags)
+    own_head = _counts_own_head(length, len(body))
     return HealthObservation(kind=kind, flags=flags, own_head=own_head, value=cursor.rest, **fields)
 
 
 def _counts_own_head(length: int, size: int) -> bool:
-    """BadValue: neither."""
+    """Truncated: more octets are announced. BadValue: fewer."""
     if length not in {size, size - 3}:
+        if length > size - 3:
+            raise Truncated(f"{length} octets announced, {size - 3} there", field="value")
         raise BadValue(f"{length} octets announced, {size - 3} there", field="length")
     return length == size
 

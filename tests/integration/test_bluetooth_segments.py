@@ -358,7 +358,7 @@ async def test_an_observation_that_has_no_place_is_kept_as_odd_with_its_reason(
     async with edge() as running, Sensor(air, [cut(unknown), cut(short), cut(temperature(36.6))]) as sensor:
         await within(sensor.come())
         assert [one.values[0] for one in running.kept] == [36.6]
-        assert oddities(tmp_path) == [("2B8B", "type", "NoKind"), ("2B8B", "length", "BadValue")]
+        assert oddities(tmp_path) == [("2B8B", "type", "NoKind"), ("2B8B", "value", "Truncated")]
 
 
 async def test_segments_without_an_end_are_one_oddity_and_bounded(

@@ -238,7 +238,7 @@ def test_a_health_observation_is_shown_inside_its_segment() -> None:
 
 @pytest.mark.parametrize(
     ("uuid", "octets", "field"),
-    [("2B36", "030100352a007800", "diastolic"), ("2B8B", "03010300", "class"), ("2B8B", "030118000b00", "length")],
+    [("2B36", "030100352a007800", "diastolic"), ("2B8B", "03010300", "class"), ("2B8B", "030118000b00", "type")],
 )
 def test_a_whole_value_in_one_segment_that_cannot_be_read_is_refused(uuid: str, octets: str, field: str) -> None:
     _, (found,) = answers(json.dumps({"uuid": uuid, "hex": octets}))

@@ -110,7 +110,10 @@ def test_a_length_may_count_its_own_head(own_head: bool) -> None:
 @pytest.mark.parametrize(
     ("octets", "error", "field"),
     [
-        ("0118000b00", BadValue, "length"),
+        ("0118000b00", Truncated, "type"),
+        ("010c000100 5c4b0200", Truncated, "value"),
+        ("010c000100 5c4b0200 a017 6e01", Truncated, "value"),
+        ("0103000100 5c4b0200 a017 6e0100ff", BadValue, "length"),
         ("01030040 0002", Truncated, "supplemental"),
         ("01030000 0202", Truncated, "tlvs"),
         ("0102", Truncated, "class"),
