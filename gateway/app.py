@@ -167,6 +167,7 @@ class Gateway:
             facts=Fact.SIMULATED if settings.simulated else Fact(0),
             session=settings.session,
             idle_s=settings.idle_s,
+            sets_clocks=settings.set_clocks,
         )
         wanted = wanted_by(settings.accept)
         async with open_radio(

@@ -38,6 +38,7 @@ from gateway.errors import AccessRefused, GatewayError, OutboxBroken, OutboxFull
 from gateway.outbox import Mark, Outbox, utc_now
 from gateway.radio import Discovery, Link
 from gateway.roster import Sheet
+from gateway.status import clock_synchronised
 
 _log = structlog.get_logger()
 _Value = TypeVar("_Value")
@@ -46,12 +47,15 @@ _ELAPSED: Final = ("183F", "1840")
 
 
 class Terms(NamedTuple):
-    """What holds for every device. zone: of its clock.  facts: on each observation.  idle_s: silence that ends it."""
+    """What holds for every device. zone: of its clock.  facts: on each observation.  idle_s: silence that ends it.
+    sets_clocks: of devices whose clock cannot be read, while `clock_kept` does not say that ours may be wrong."""
 
     zone: tzinfo = IDENTITY_ZONE
     facts: Fact = Fact(0)
     session: str | None = None
     idle_s: float = 30.0
+    sets_clocks: bool = False
+    clock_kept: Callable[[], bool | None] = clock_synchronised
 
 
 class Plate(NamedTuple):

@@ -20,6 +20,7 @@ from gateway.radio import INDICATED, STORED
 from gateway.record_procedure import CONTROL, Report
 from gateway.roster import note
 from gateway.two_parts import TwoParts
+from gateway.vendor_clock import set_clock
 
 
 class Outcome(enum.StrEnum):
@@ -73,6 +74,7 @@ async def follow(device: ConnectedDevice) -> Outcome:
 async def _hear(device: ConnectedDevice) -> Outcome:
     services = device.link.services
     await device.get_acquainted()
+    await set_clock(device)
     declared = _declared(services)
     memories = [
         (service, characteristic)

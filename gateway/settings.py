@@ -32,6 +32,7 @@ class Settings(BaseSettings):
 
     receipts_qos: of the subscription to receipts; 0 for a broker that sends them at 0 whatever is asked for (NATS).
     zone: where device clocks are read.  simulated: every observation carries the fact `simulated`.
+    set_clocks: those of meters that can be set and not read; not while nothing keeps the gateway's own right.
     accept: allow-list of addresses and 16-bit service UUIDs, comma-separated; empty: every health device.
     passkeys: of devices that show one on display or label, as `AA:BB:CC:DD:EE:FF=123456,…` (BlueZ only).
     bleak_backend, radio_url, bonds: another Bluetooth stack than BlueZ; see `gateway.bluez.open_radio`.
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     most_together: Annotated[int, Field(ge=1, le=1000)] = 100
     zone: str = "Asia/Shanghai"
     simulated: bool = False
+    set_clocks: bool = False
     session: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")] | None = None
 
     broker_host: str = "127.0.0.1"

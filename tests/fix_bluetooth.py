@@ -87,6 +87,8 @@ def edge(air: Air, tmp_path: Path) -> OpenEdge:
         most_octets: int = 1 << 28,
         idle_s: float = 5.0,
         call_s: float = 5.0,
+        sets_clocks: bool = False,
+        clock_kept: bool = True,
     ) -> AsyncIterator[Edge]:
         stop = asyncio.Event()
         wanted = wanted_by(frozenset(filter(None, accept.split(","))))
@@ -102,7 +104,13 @@ def edge(air: Air, tmp_path: Path) -> OpenEdge:
                 collector = Collector(
                     radio,
                     outbox,
-                    Terms(zone=ZoneInfo("Asia/Shanghai"), facts=facts, idle_s=idle_s),
+                    Terms(
+                        zone=ZoneInfo("Asia/Shanghai"),
+                        facts=facts,
+                        idle_s=idle_s,
+                        sets_clocks=sets_clocks,
+                        clock_kept=lambda: clock_kept,
+                    ),
                     wanted,
                     clock=utc_now,
                     scan_s=5.0,
