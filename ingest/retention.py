@@ -49,6 +49,8 @@ class Held(enum.StrEnum):
 
     NOT_JUDGED = "not-judged"
     NOT_ROLLED_UP = "not-rolled-up"
+    CLOCK_AHEAD = "clock-ahead"
+    """This machine's clock is a day or more ahead of the database's: nothing goes until somebody has looked at it."""
 
 
 _RECONCILED: Final = {What.BATCHES: "batch", What.QUARANTINE: "quarantine"}
@@ -73,6 +75,14 @@ class Keep:
         times = (self.observations, self.hours, self.days, self.quarantine, self.batches)
         return not self.kinds and all(time is None for time in times)
 
+    def sorts(self) -> tuple[What, ...]:
+        """Those of which anything is removed."""
+        some = self.observations is not None or self.kinds
+        times = (self.hours, self.days, self.batches, self.quarantine)
+        others = (What.HOURS, What.DAYS, What.BATCHES, What.QUARANTINE)
+        found = tuple(what for what, time in zip(others, times, strict=True) if time is not None)
+        return (What.OBSERVATIONS, *found) if some else found
+
 
 class LetGo(NamedTuple):
     """One sort. before_at: older than this; kinds: empty for all; rows: removed, or to be, None for whole `chunks`;
@@ -92,6 +102,8 @@ async def retain(conn: AsyncConnection, keep: Keep, *, now: datetime, dry_run: b
     Errors: `psycopg.Error`; what went before it is gone, the rest waits for the next run.
     """
     run = _Run(conn, now, dry_run)
+    if await run.is_ahead():
+        return [LetGo(what, now, rows=0, held=Held.CLOCK_AHEAD) for what in keep.sorts()]
     done = await run.observations(keep)
     for what, time, is_table in (
         (What.HOURS, keep.hours, True),
@@ -110,6 +122,10 @@ class _Run:
         self._conn = conn
         self._now = now
         self._dry_run = dry_run
+
+    async def is_ahead(self) -> bool:
+        """Of the database's own clock. A clock that jumps years ahead must not let go of years."""
+        return bool(await self._value(_SQL["is_ahead"], {"now": self._now}))
 
     async def observations(self, keep: Keep) -> list[LetGo]:
         times: dict[timedelta, list[int]] = {}
@@ -195,7 +211,11 @@ class _Run:
         cursor = await self._conn.execute(_SQL["pending"])
         row = await cursor.fetchone()
         assert row is not None
-        waiting = [(at - margin, why) for at, why in zip(row, Held, strict=True) if at is not None]
+        waiting = [
+            (at - margin, why)
+            for at, why in zip(row, (Held.NOT_JUDGED, Held.NOT_ROLLED_UP), strict=True)
+            if at is not None
+        ]
         earliest, why = min(waiting, default=(before, None), key=lambda one: one[0])
         return (earliest, why) if earliest < before else (before, None)
 

@@ -17,6 +17,9 @@ FROM (
   ) AS unrolled
 ) p;
 
+-- name: is_ahead
+SELECT %(now)s > clock_timestamp() + interval '1 day';
+
 -- name: hold_writers
 -- a late reading that is being stored meanwhile must not be lost unjudged; a few milliseconds
 LOCK TABLE telemetry.observation IN SHARE ROW EXCLUSIVE MODE;
@@ -55,7 +58,10 @@ WHERE o.identity_at < %(before)s AND o.device_id = old.device_id AND o.identity_
   AND o.record_no = old.record_no;
 
 -- name: delete_odd_identities
-DELETE FROM telemetry.odd_identity WHERE identity_at < %(before)s AND kind = ANY(%(kinds)s);
+-- not of a reading that came late meanwhile, and stays: its repeats are known by this row
+DELETE FROM telemetry.odd_identity i WHERE identity_at < %(before)s AND kind = ANY(%(kinds)s)
+  AND NOT EXISTS (SELECT FROM telemetry.observation o WHERE o.device_id = i.device_id AND o.identity_at = i.identity_at
+                  AND o.kind = i.kind AND o.record_no = i.record_no);
 
 -- name: local_midnight
 -- hours go by whole days of the calendar they were made for

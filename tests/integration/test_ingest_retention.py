@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from psycopg import AsyncConnection
 from typer.testing import CliRunner
@@ -242,3 +243,36 @@ def test_the_command_says_first_and_does_afterwards(
     assert ask(migrated_database_url, "SELECT what, kind FROM telemetry.let_go") == [("observation", 150020)]
     again = run("rollup", "--anew")
     assert (again[0]["spans_left"], again[0]["batches"]) == (0, 0)
+
+
+async def test_a_clock_that_jumped_ahead_lets_go_of_nothing(conn: AsyncConnection) -> None:
+    await put(conn, days_old(1, 10))
+    await settle(conn)
+    everything = Keep(*(timedelta(days=50),), hours=timedelta(days=1), quarantine=timedelta(days=1))
+    done = await retention.retain(conn, everything, now=datetime.now(UTC) + timedelta(days=3000))
+    assert {one.held for one in done} == {Held.CLOCK_AHEAD}
+    assert [one.what for one in done] == [What.OBSERVATIONS, What.HOURS, What.QUARANTINE]
+    assert await kept(conn) == [1]
+
+
+async def test_a_reading_of_an_odd_clock_that_comes_while_its_time_goes_is_still_known_afterwards(
+    conn: AsyncConnection, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = days_old(2, 100, device_at=NOW - CENTURY)
+    await put(conn, days_old(1, 100))
+    await settle(conn)
+    going = retention._Run._by_devices
+
+    async def while_it_comes(run: retention._Run, *about: Any) -> int:
+        other = await database.connect(url)
+        await put(other, late)
+        await other.close()
+        return await going(run, *about)
+
+    monkeypatch.setattr(retention._Run, "_by_devices", while_it_comes)
+    one_kind = Keep(kinds={late.kind: timedelta(days=50)})
+    await retention.retain(conn, one_kind, now=NOW)
+    assert await kept(conn) == [2]
+    moved = msgspec.structs.replace(late, measured_at=late.measured_at + timedelta(days=3))
+    again = await commit.store_with_retry(conn, Directory(), [taken(message(moved), limits=ANY_AGE)], now=NOW)
+    assert (again.stored, again.duplicate) == (0, 1)
