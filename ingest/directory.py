@@ -42,7 +42,7 @@ class Directory:
     def unseen(self, devices: Iterable[str], now: datetime) -> list[str]:
         """Those that were not said to be seen in the last half minute: to be said at most so often, not each batch."""
         since = now - _SEEN_EVERY
-        return [uid for uid in devices if self._seen.get(uid, since) <= since]
+        return [uid for uid in devices if not since < self._seen.get(uid, since) <= now]
 
     def saw(self, devices: Iterable[str], now: datetime) -> None:
         """Behind the commit that said so: an attempt that was rolled back said nothing."""

@@ -169,17 +169,19 @@ SET messages = a.messages + excluded.messages, sent = a.sent + excluded.sent, st
     duplicate = a.duplicate + excluded.duplicate, refused = a.refused + excluded.refused;
 
 -- name: see_sources
--- at most once in ten seconds a source: not a write for each batch
+-- at most once in ten seconds a source: not a write for each batch; what a clock far ahead once wrote must not stay
 UPDATE telemetry.source s SET last_seen_at = %(now)s
 FROM (SELECT source_id FROM telemetry.source
-      WHERE source_id = ANY(%(sources)s) AND last_seen_at < %(now)s - interval '10 seconds'
+      WHERE source_id = ANY(%(sources)s)
+        AND last_seen_at NOT BETWEEN %(now)s - interval '10 seconds' AND %(now)s + interval '1 hour'
       ORDER BY source_id FOR NO KEY UPDATE) n
 WHERE s.source_id = n.source_id;
 
 -- name: see_devices
 UPDATE telemetry.device d SET last_seen_at = %(now)s
 FROM (SELECT device_id FROM telemetry.device
-      WHERE device_id = ANY(%(devices)s) AND last_seen_at < %(now)s - interval '1 minute'
+      WHERE device_id = ANY(%(devices)s)
+        AND last_seen_at NOT BETWEEN %(now)s - interval '1 minute' AND %(now)s + interval '1 hour'
       ORDER BY device_id FOR NO KEY UPDATE) n
 WHERE d.device_id = n.device_id;
 
@@ -199,7 +201,9 @@ SELECT pg_notify('suifang_batch', %s::text);
 INSERT INTO telemetry.source AS s (site, source, first_seen_at, last_seen_at, status, status_at)
 VALUES (%(site)s, %(source)s, %(now)s, %(now)s, %(status)s, %(now)s)
 ON CONFLICT (site, source) DO UPDATE
-SET status = excluded.status, status_at = excluded.status_at, last_seen_at = greatest(s.last_seen_at, excluded.last_seen_at);
+SET status = excluded.status, status_at = excluded.status_at,
+    last_seen_at = CASE WHEN s.last_seen_at BETWEEN excluded.last_seen_at AND excluded.last_seen_at + interval '1 hour'
+                        THEN s.last_seen_at ELSE excluded.last_seen_at END;
 
 -- name: put_batteries
 UPDATE telemetry.device d SET battery = n.battery

@@ -14,7 +14,7 @@ import pytest
 from psycopg import AsyncConnection
 from structlog.testing import capture_logs
 
-from ingest import commit, database, technical
+from ingest import commit, database, status, technical
 from ingest.directory import Directory
 from ingest.technical import Limit, Seen
 from simulators.embedded.broker import Broker
@@ -120,3 +120,24 @@ def told(url: str) -> list[list[dict[str, Any]]]:
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return [[line for line in lines if line["about"] == about] for about in ("ingest", "quarantine", "alert", "source")]
+
+
+@pytest.mark.parametrize("table", ["source", "device"])
+async def test_what_a_clock_far_ahead_said_of_who_was_heard_does_not_stay(
+    telemetry: AsyncConnection, table: str
+) -> None:
+    noon = now()
+    directory = Directory()
+    for number, at in enumerate((noon, noon + timedelta(days=3000), noon, noon + timedelta(minutes=2))):
+        await commit.store_with_retry(telemetry, directory, [taken(message(pressure(number)))], now=at)
+    ((seen,),) = await (await telemetry.execute(f"SELECT last_seen_at FROM telemetry.{table}".encode())).fetchall()
+    assert seen == noon + timedelta(minutes=2)
+
+
+async def test_a_status_ends_what_a_clock_far_ahead_said_of_its_source(telemetry: AsyncConnection) -> None:
+    noon = now()
+    understood = status.understand("suifang/v1/north/gw-1/status", b"{}")
+    assert understood is not None
+    for at in (noon + timedelta(days=3000), noon, noon - timedelta(seconds=5)):
+        await status.keep(telemetry, understood, at)
+    assert [heard.last_seen_at for heard in await technical.sources_heard(telemetry)] == [noon]
