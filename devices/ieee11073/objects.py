@@ -7,19 +7,19 @@ Source: ISO/IEEE 11073-20601, clause 6.3 (domain information model: metrics, PM-
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from devices.errors import BadValue, Truncated
 from devices.ieee11073.attribute import Attribute, Mapped
-from devices.ieee11073.attribute_values import READ, Type, values_of
+from devices.ieee11073.attribute_values import Type, value_of, values_of
 from devices.ieee11073.codes import PERSON_UNKNOWN, Attr, ObjectClass
 from devices.ieee11073.events import ConfigObject, ConfigReport
-from devices.ieee11073.fixed_values import READ_FIXED
 from devices.ieee11073.scan_report import FixedObs, Obs, Person, ScanReport, VarObs
+from devices.ieee11073.stamping import stamp_in
+from devices.ieee11073.value_maps import NO_PLAN, Plan, plan_of, read_mapped
 from devices.ieee11073.wide_values import as_sent
 
 METRICS: Final = frozenset(
@@ -29,25 +29,7 @@ SCANNERS: Final = frozenset({ObjectClass.SCAN_CFG_EPI, ObjectClass.SCAN_CFG_PERI
 _CHANGEABLE: Final = frozenset(
     {Attr.ATTRIBUTE_VAL_MAP, Attr.UNIT_CODE, Attr.ID_PHYSIO, Attr.ID_PHYSIO_LIST, Attr.ID_TYPE}
 )
-
-
-class Plan(NamedTuple):
-    """A map as it is read: attribute, from, to, how."""
-
-    size: int
-    rows: tuple[tuple[int, int, int, Callable[[bytes], Any]], ...]
-
-
-@functools.lru_cache(maxsize=256)
-def plan_of(rows: tuple[Mapped, ...]) -> Plan:
-    at, found = 0, []
-    for attribute, size in rows:
-        found.append((attribute, at, at + size, READ_FIXED.get((attribute, size)) or READ.get(attribute) or bytes))
-        at += size
-    return Plan(at, tuple(found))
-
-
-NO_PLAN: Final = Plan(0, ())
+_NEEDED: Final = _CHANGEABLE | {Attr.METRIC_SPEC_SMALL, Attr.SUPPLEMENTAL_TYPES}
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +196,19 @@ class Configuration(msgspec.Struct, frozen=True):
                 found.append(Measured(metric, values))
         if at != len(data):
             raise BadValue(f"{len(data) - at} octets after the last value", field="obs-scan-grouped")
+        return _of_one_moment(found)
+
+
+def _of_one_moment(found: list[Measured]) -> list[Measured]:
+    """A group is of one moment: the stamp that stands with one of its objects is that of those without."""
+    stamps = {stamp for one in found if (stamp := stamp_in(one.values)) is not None}
+    if len(stamps) != 1:
         return found
+    ((attribute, value),) = stamps
+    return [
+        one if attribute in one.values else msgspec.structs.replace(one, values={**one.values, attribute: value})
+        for one in found
+    ]
 
 
 _STAMPS: Final = frozenset({Attr.TIME_STAMP_ABS.value, Attr.TIME_STAMP_BO.value})
@@ -253,32 +247,20 @@ def read_fixed_values(metric: Metric, data: bytes) -> Measured:
     return Measured(metric, values, data[plan.size :])
 
 
-def read_mapped(rows: Sequence[Mapped], data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """The values that a map names, from data[at:], and where they end. Truncated: names the attribute."""
-    values: dict[int, Any] = {}
-    for attribute, size in rows:
-        end = at + size
-        part = data[at:end]
-        if len(part) < size:
-            raise Truncated(f"{size} octets are mapped, {len(part)} are left", field=_name(attribute))
-        read = READ.get(attribute)
+def _values(one: ConfigObject) -> dict[int, Any]:
+    """What an object says of itself. What cannot be read is as if it were not said, unless a reading depends on it."""
+    found: dict[int, Any] = {}
+    for attribute in one.attributes:
         try:
-            values[attribute] = part if read is None else read(part)
-        except (Truncated, BadValue) as error:
-            raise type(error)(error.detail, field=_name(attribute)) from error
-        at = end
-    return values, at
-
-
-def _name(attribute: int) -> str:
-    try:
-        return Attr(attribute).name.lower().replace("_", "-")
-    except ValueError:
-        return str(attribute)
+            found[attribute.id] = value_of(attribute.id, attribute.value)
+        except (Truncated, BadValue):
+            if attribute.id in _NEEDED and one.object_class in METRICS:
+                raise
+    return found
 
 
 def _object(one: ConfigObject) -> Device:
-    values = values_of(one.attributes)
+    values = _values(one)
     if one.object_class in METRICS:
         kind = values.get(Attr.ID_TYPE)
         value_map = values.get(Attr.ATTRIBUTE_VAL_MAP, ())

@@ -24,7 +24,8 @@ from devices.ieee11073.attribute_values import Type, values_of
 from devices.ieee11073.codes import PERSON_UNKNOWN, Attr
 from devices.ieee11073.events import SegmentData
 from devices.ieee11073.mder import Reader, octets, sequence, u16
-from devices.ieee11073.objects import Configuration, Measured, Metric, Reported, read_mapped
+from devices.ieee11073.objects import Configuration, Measured, Metric, Reported
+from devices.ieee11073.value_maps import read_mapped
 
 CLEARS_BY_LIST: Final = 0x0100
 """Pm-Store-Capab: segments that are named can be cleared."""
