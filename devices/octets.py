@@ -88,7 +88,10 @@ def scaled(numerator: int, denominator: int, *, unsuccessful: bool = False) -> C
             if unsuccessful:
                 return 0xFFFF
             raise BadValue("a value is needed")
-        return round(value * denominator / numerator)
+        raw = round(value * denominator / numerator)
+        if unsuccessful and raw == 0xFFFF:
+            raise BadValue(f"{value} would read back as a failed measurement")
+        return raw
 
     return Codec("H", read, write)
 
