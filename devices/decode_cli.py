@@ -179,7 +179,9 @@ def _known() -> Iterator[dict[str, Any]]:
 
 def main(argv: list[str] | None = None, stdin: BinaryIO | None = None, stdout: BinaryIO | None = None) -> int:
     """Exit status: 0; with --strict 1 where a line was refused; 2 where a file cannot be opened; 130 interrupted."""
-    parser = argparse.ArgumentParser(prog="suifang-decode", description=(__doc__ or "").partition("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="suifang-decode", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("files", nargs="*", help="JSON lines; standard input where none is named")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if any line is refused")
     parser.add_argument("--list", action="store_true", help="name what can be decoded, and stop")

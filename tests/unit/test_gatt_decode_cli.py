@@ -197,6 +197,15 @@ def test_what_a_frame_has_too_much_of_is_warned_of(uuid: str, octets: str, warne
     assert [(one["field"], one["detail"]) for one in found.get("warnings", [])] == warned
 
 
+def test_the_help_shows_a_line_in_and_a_line_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert left.value.code == 0
+    assert '{"uuid": "2A35", "hex": ' in shown
+    assert '"odd"' in shown
+
+
 def test_what_it_can_read_is_listed() -> None:
     status, found = answers(arguments=("--list",))
     names = {one["uuid"]: one["name"] for one in found}
