@@ -41,7 +41,8 @@ def ble(
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port of the HCI door; 0: a free one.")] = 0,
     scenario: Annotated[str, typer.Option(help="A shipped scenario's name, or a YAML file.")] = DEFAULT,
 ) -> None:
-    """Virtual cuffs, meters, oximeters and scales that measure, on an air that any gateway joins by HCI over TCP."""
+    """Virtual cuffs, meters, oximeters, scales (one only advertises) and a glucose sensor that measure, on an air that
+    any gateway joins by HCI over TCP."""
     from simulators import broadcast  # noqa: PLC0415 - loads Bumble
 
     _finish(broadcast.run(seed=seed, seconds=seconds, ledger=Ledger(truth), port=port, scenario_name=scenario))

@@ -99,12 +99,16 @@ class AdvertisingScale:
     async def weigh(self, kilograms: float, *, not_person: bool = False) -> Weighing:
         """Somebody steps on and off again. BadValue: more than the scale can show."""
         weighing = self.weighing(kilograms, not_person=not_person)
+        await self.present(weighing)
+        return weighing
+
+    async def present(self, weighing: Weighing) -> None:
+        """Show its frames, until the display goes dark."""
         self.weighed.append(weighing)
         for frame in weighing.frames:
             await self.show(frame)
         assert self._bumble is not None
         await self._bumble.stop_advertising()
-        return weighing
 
     def weighing(self, kilograms: float, *, not_person: bool = False) -> Weighing:
         """The frames of a weighing now, without showing them."""

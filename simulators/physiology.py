@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 import random
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 import msgspec
 
 from devices.observation import Meal
+
+MG_PER_MMOL: Final = 18.016
+"""mg/dL of glucose in a mmol/L."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +101,18 @@ class Body:
         level += noise.gauss(0, 0.18)
         top = 6.7 if meal is Meal.FASTING else 11.0
         return Glucose(round(_within(level, 4.4, top), 1), meal)
+
+    def interstitial(self, local: datetime) -> float:
+        """mg/dL under the skin, whole numbers: follows the meals ten minutes late, and swings smoothly between them."""
+        profile, late = self.profile, local - timedelta(minutes=10)
+        hour = late.hour + late.minute / 60
+        level = profile.fasting + 0.2 * self._day("glucose", late)
+        for start in (7.5, 12.0, 18.0):
+            if start <= hour < start + 4:
+                level += profile.meal_rise * math.sin((hour - start) / 4 * math.pi)
+        phase = random.Random(f"{self._root}:interstitial").uniform(0, math.tau)
+        level += 0.25 * math.sin((late.toordinal() * 24 + hour) * math.tau / 1.7 + phase)
+        return float(round(_within(level, 4.4, 11.0) * MG_PER_MMOL))
 
     def oximetry(self, local: datetime, ordinal: int) -> Oximetry:
         """Saturation with a little noise; nobody falls below 94 % by themselves."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from devices.observation import Meal
 from simulators.physiology import Body, Profile, meal_at
@@ -84,3 +85,13 @@ def test_saturation_and_weight_stay_where_the_profile_puts_them() -> None:
     assert 94 <= min(saturations) <= max(saturations) <= 98
     assert all(53.5 < kilograms < 55.1 for kilograms in weights)
     assert all(abs(kilograms / 0.05 - round(kilograms / 0.05)) < 1e-6 for kilograms in weights)
+
+
+def test_what_a_sensor_under_the_skin_shows_rises_after_meals_and_never_jumps() -> None:
+    body = Body(4, "R09", Profile(fasting=5.4, meal_rise=2.4))
+    moments = [MORNING.replace(hour=0) + timedelta(minutes=n) for n in range(24 * 60 - 15)]
+    day = [body.interstitial(moment) for moment in moments]
+    assert day == [Body(4, "R09", body.profile).interstitial(moment) for moment in moments]
+    assert max(abs(after - before) for before, after in pairwise(day)) <= 3
+    assert max(day[12 * 60 : 16 * 60]) > max(day[4 * 60 : 7 * 60]) + 20
+    assert all(79 <= value <= 199 for value in day)
