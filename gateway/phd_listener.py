@@ -18,7 +18,7 @@ from devices.ieee11073.association import Information
 from devices.ieee11073.codes import AbortReason
 from devices.ieee11073.data_apdu import GetResult
 from devices.ieee11073.manager import Manager
-from devices.ieee11073.outputs import Answered, Became, Keep, Odd, Output, Send
+from devices.ieee11073.outputs import NO_KIND, Answered, Became, Keep, Odd, Output, Send
 from devices.ieee11073.remembered import Remembered
 from devices.ieee11073.states import Event, State
 from devices.ieee11073.terms import Terms
@@ -243,9 +243,11 @@ class _Connection(asyncio.Protocol):
                 listener.kept.put(readings)
             for output in others:
                 if isinstance(output, Odd):
-                    self._log.warning("frame cannot be read", field=output.field, reason=output.reason)
+                    event = "reading of no kind" if output.reason == NO_KIND else "frame cannot be read"
+                    self._log.warning(event, field=output.field, reason=output.reason)
                     listener.kept.odd(self._device, "20601", output.frame, output.field, output.reason)
-                    self._doubt()
+                    if output.reason != NO_KIND:
+                        self._doubt()
         except OutboxBroken as error:
             listener.fail(error)
             return False

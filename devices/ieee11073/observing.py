@@ -53,6 +53,7 @@ _ENUMERATION: Final = ObjectClass.METRIC_ENUM.value
 _SINGLE: Final = frozenset({Attr.NU_VAL_OBS_BASIC.value, Attr.NU_VAL_OBS_SIMP.value})
 _COMPOUND: Final = frozenset({Attr.NU_CMPD_VAL_OBS_BASIC.value, Attr.NU_CMPD_VAL_OBS_SIMP.value})
 _OWN: Final = frozenset({Attr.NU_VAL_OBS.value, Attr.NU_CMPD_VAL_OBS.value})
+_NUMBERS: Final = _SINGLE | _COMPOUND | _OWN
 _PARTITION: Final = Attr.METRIC_ID_PART.value
 _UNIT: Final = Attr.UNIT_CODE.value
 _STATE: Final = Attr.MSMT_STAT.value
@@ -88,6 +89,11 @@ def numbers_of(measured: Measured) -> list[Number]:
             for own in (said,) if isinstance(said, NuObsValue) else said:
                 found.append(Number(partition | own.metric_id, own.value, own.unit, own.state | state, spec))  # noqa: PERF401
     return found
+
+
+def has_numbers(reported: Iterable[Reported]) -> bool:
+    """Something was measured."""
+    return any(not _NUMBERS.isdisjoint(measured.values) for one in reported for measured in one.measured)
 
 
 class _Draft:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,8 +29,13 @@ class Keep(msgspec.Struct, frozen=True, gc=False):
     waveforms: tuple[Waveform, ...] = ()
 
 
+NO_KIND: Final = "NoKind"
+"""Why a report that was read is odd all the same: what it measured is of no kind, or in no unit, that is known here."""
+
+
 class Odd(NamedTuple):
-    """A frame that could not be read; for the operator. Its answer, if it has one, follows as `Send`."""
+    """A frame that could not be read, or has numbers that are no readings here; for the operator. Its answer, if it has
+    one, follows as `Send` or `Keep`."""
 
     frame: bytes
     field: str

@@ -30,8 +30,8 @@ from devices.ieee11073.events import SegmentData, read_data_response, read_segme
 from devices.ieee11073.fixed_reports import FixedReports
 from devices.ieee11073.interview import Interview
 from devices.ieee11073.objects import Configuration, PmStore, Reported, Scanner
-from devices.ieee11073.observing import observe
-from devices.ieee11073.outputs import Keep, Odd, Output, Send
+from devices.ieee11073.observing import has_numbers, observe
+from devices.ieee11073.outputs import NO_KIND, Keep, Odd, Output, Send
 from devices.ieee11073.remembered import EXTENDED
 from devices.ieee11073.scan_report import FIXED, SHAPES, ScanReport, VarObs, read_scan
 from devices.ieee11073.segments import SegmentStatus, read_entries
@@ -172,6 +172,9 @@ class Reports:
     ) -> list[Output]:
         """The observations and the waveforms. An array of no sense is odd; the readings beside it are not."""
         observations = observe(reported, self._source, heard)
+        if not observations and frame and has_numbers(reported):
+            # it is confirmed, and the agent may forget it: what it said is kept as it was sent
+            return [Odd(frame, "type", NO_KIND), Keep(observations, confirmation)]
         if not self._samples:
             return [Keep(observations, confirmation)]
         try:

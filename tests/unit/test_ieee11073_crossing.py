@@ -14,7 +14,7 @@ from devices.ieee11073.association import Abrt, Rlre, Rlrq
 from devices.ieee11073.codes import Noti
 from devices.ieee11073.data_apdu import Get, GetResult, Reject, RemoteError
 from devices.ieee11073.manager import Manager
-from devices.ieee11073.outputs import Keep, Odd, Output, Send
+from devices.ieee11073.outputs import NO_KIND, Keep, Odd, Output, Send
 from devices.ieee11073.specializations import standard
 from devices.ieee11073.states import State, Timeouts
 from devices.ieee11073.terms import Terms
@@ -152,7 +152,11 @@ def test_a_segment_that_gave_no_readings_is_confirmed_and_never_cleared(capabili
     manager.connected(0.0)
     for frame in PEN:
         found = manager.receive(octets(frame.format(capab=capabilities)), 0.0, NOW)
-    assert [type(one) for one in found] == [Keep]
+    odd, kept = found
+    # what is no reading here is kept as it was sent
+    assert isinstance(odd, Odd)
+    assert (odd.frame, odd.reason) == (octets(PEN[-1]), NO_KIND)
+    assert isinstance(kept, Keep)
     (confirmed,) = sent(found)
     assert (confirmed.invoke_id, confirmed.type) == (0x8001, Noti.SEGMENT_DATA)
     assert stands(manager) is State.OPERATING

@@ -8,14 +8,21 @@ import pytest
 
 from devices.errors import BadValue, DeviceError
 from devices.gatt.record import DeviceFacts
+from devices.ieee11073 import apdu
+from devices.ieee11073.association import Aarq, Information
 from devices.ieee11073.attribute import Mapped
-from devices.ieee11073.codes import Attr
+from devices.ieee11073.codes import Attr, Noti
+from devices.ieee11073.data_apdu import EventReport
+from devices.ieee11073.events import write_config
 from devices.ieee11073.fixed_reports import FixedReports
+from devices.ieee11073.manager import Manager
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.observing import observe
+from devices.ieee11073.outputs import NO_KIND, Keep, Odd
 from devices.ieee11073.scan_report import FIXED, read_scan, write_scan
 from devices.ieee11073.specializations import Row, configured, standard
 from devices.ieee11073.stamping import Heard
+from devices.ieee11073.terms import Terms
 from devices.observation import Observation
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -111,3 +118,31 @@ def test_without_a_stamp_the_same_twice_is_two_values() -> None:
 def test_a_list_that_goes_on_behind_its_end_is_refused() -> None:
     with pytest.raises(BadValue):
         heard(standard(0x06A4), f"f000 0000 0001 000e 0001 000a f066 {STAMP} 0000")
+
+
+def manager(row: Row) -> Manager:
+    """In an association with an agent of one object."""
+    found = Manager(Terms(b"MANAGER!", interviews=False))
+    found.connected(0.0)
+    found.receive(apdu.encode(Aarq.of(Information.of_agent(b"AGENT---", 0x4000))), 0.0, NOW)
+    told = EventReport(0, 0, Noti.CONFIG, write_config(configured(0x4000, (row,)).report))
+    found.receive(apdu.encode(told), 0.0, NOW)
+    return found
+
+
+BARE = (Mapped(Attr.NU_VAL_OBS_BASIC, 2),)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(Row(1, 21512, 0xF040, 3072, BARE), id="a peak flow, which is no kind here"),
+        pytest.param(Row(1, 19384, 0x4040, 2720, BARE), id="a saturation in beats"),
+    ],
+)
+def test_a_number_that_is_no_reading_here_is_confirmed_and_kept_as_it_was_sent(row: Row) -> None:
+    frame = bytes.fromhex("e700 0020 001e 0007 0101 0018 0000 ffffffff 0d1d 000e f000 0000 0001 0006 0001 0002 0200")
+    odd, kept = manager(row).receive(frame, 1.0, NOW)
+    assert odd == Odd(frame, "type", NO_KIND)
+    assert isinstance(kept, Keep)
+    assert (kept.observations, kept.octets[:8].hex()) == ((), "e700001200100007")
