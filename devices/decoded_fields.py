@@ -18,7 +18,7 @@ from devices.observation import Absent
 from devices.octets import Layout
 
 _TOO_MUCH: Final = frozenset({"reserved", "trailing"})
-_SAID_ALREADY: Final = frozenset({"header"})
+_SAID_ALREADY: Final = frozenset({"header", "time"})
 """Properties that only put other fields together."""
 
 

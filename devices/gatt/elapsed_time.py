@@ -1,11 +1,13 @@
 """Elapsed Time (0x2BF2): the stamp of a health observation, and what the sensor's clock shows when it is read.
 
-Source: Bluetooth GATT Specification Supplement, Elapsed Time and Time Source; which stamps are kept, corrected or lost:
-HL7 Personal Health Device implementation guide 2.0.0, PhdBaseObservation (timestamp), table of 10206 time stamps.
+Source: Bluetooth GATT Specification Supplement, Elapsed Time and Time Source; the two octets that the service adds to
+it when it is read: NordicPHDs (createCurrentTimeDataBuffer); which stamps are kept, corrected or lost: HL7 Personal
+Health Device implementation guide 2.0.0, PhdBaseObservation (timestamp), table of 10206 time stamps.
 """
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime, timedelta, timezone
 from typing import ClassVar, Final, NamedTuple, Self
 
@@ -140,7 +142,10 @@ def _counted(since: timedelta | None, counter: Counter, received: datetime) -> C
 
 
 class ElapsedTimeValue(Characteristic, frozen=True, kw_only=True):
-    """0x2BF2, read: what the clock shows now. flags, elapsed, source, offset: as in `ElapsedTime`."""
+    """0x2BF2, read: what the clock shows now. flags, elapsed, source, offset: as in `ElapsedTime`.
+
+    clock_status, clock_capabilities: of the Elapsed Time service, bits as sent; both or neither.
+    """
 
     uuid: ClassVar[str] = "2BF2"
     layout: ClassVar[Layout] = Layout((Field("time", fixed(9)),), flags="")
@@ -149,17 +154,28 @@ class ElapsedTimeValue(Characteristic, frozen=True, kw_only=True):
     elapsed: int
     source: int
     offset: int
+    clock_status: int | None = None
+    clock_capabilities: int | None = None
 
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
         """From octets. Truncated."""
         values = (layout or cls.layout).unpack(data)
-        time = ElapsedTime.read(Cursor(values["time"]))
-        return cls(trailing=values.get("trailing", b""), **time._asdict())
+        time = ElapsedTime.read(Cursor(values["time"]))._asdict()
+        rest = values.get("trailing", b"")
+        if len(rest) < 2:
+            return cls(trailing=rest, **time)
+        return cls(clock_status=rest[0], clock_capabilities=rest[1], trailing=rest[2:], **time)
 
     def encode(self, layout: Layout | None = None) -> bytes:
-        """To octets. BadValue: a part does not fit."""
-        return (layout or self.layout).pack({"time": self.time.octets, "trailing": self.trailing})
+        """To octets. BadValue: a part does not fit, or stands without its companion."""
+        rest = b""
+        if self.clock_status is not None or self.clock_capabilities is not None:
+            try:
+                rest = struct.pack("BB", self.clock_status, self.clock_capabilities)
+            except struct.error as error:
+                raise BadValue(str(error), field="clock_status") from error
+        return (layout or self.layout).pack({"time": self.time.octets, "trailing": rest + self.trailing})
 
     @property
     def time(self) -> ElapsedTime:

@@ -215,3 +215,10 @@ def test_records_are_asked_for_by_32_bit_numbers() -> None:
     assert RecordAccess.decode(both.encode()).bounds == (1, 70_000)
     with pytest.raises(BadValue):
         record_access.request(OpCode.COMBINED_REPORT, Operator.GREATER_OR_EQUAL, 2**32, width=4)
+
+
+@pytest.mark.parametrize("of_clock", [{"clock_status": 1}, {"clock_status": 256, "clock_capabilities": 0}])
+def test_a_clock_says_its_status_and_its_capabilities_or_neither(of_clock: dict[str, Any]) -> None:
+    with pytest.raises(BadValue) as caught:
+        ElapsedTimeValue(flags=0x22, elapsed=1, source=6, offset=0, **of_clock).encode()
+    assert caught.value.field == "clock_status"
