@@ -16,7 +16,7 @@ from uuid import UUID
 from psycopg import AsyncConnection, errors
 from psycopg.rows import tuple_row
 
-from ingest.errors import AssignmentOverlap, UnknownName
+from ingest.errors import AssignmentOverlap, CannotAssign, UnknownName
 from ingest.named_sql import QUERIES
 
 
@@ -32,6 +32,21 @@ class Assignment(NamedTuple):
     until: datetime | None
     assigned_at: datetime
     assigned_by: str
+
+
+class Device(NamedTuple):
+    """One device that was heard of or registered; registered_at None: nobody did. battery: percent."""
+
+    device: str
+    registered_at: datetime | None
+    concept: str | None
+    label: str | None
+    manufacturer: str | None
+    model: str | None
+    serial: str | None
+    battery: int | None
+    first_seen_at: datetime
+    last_seen_at: datetime
 
 
 async def register_device(
@@ -69,7 +84,8 @@ async def assign_device(
     by: str,
     now: datetime,
 ) -> int:
-    """The assignment_id; since ≤ time < until. Errors: `UnknownName`; `AssignmentOverlap` (a savepoint is undone)."""
+    """The assignment_id; since ≤ time < until. Errors: `UnknownName`; `CannotAssign` (an empty period);
+    `AssignmentOverlap` (a savepoint is undone)."""
     async with conn.cursor(row_factory=tuple_row) as cursor:
         found = await (await cursor.execute(QUERIES["device_id"], (uid,))).fetchone()
     if found is None:
@@ -99,7 +115,7 @@ async def assign_session(
     by: str,
     now: datetime,
 ) -> int:
-    """The assignment_id. The session may be announced before its first reading. Errors: `AssignmentOverlap`."""
+    """The assignment_id. The session may be announced before its first reading. Errors: as `assign_device`."""
     session_no = await _number(conn, "session_no", (session_uid,))
     return await _assign(
         conn,
@@ -139,7 +155,16 @@ async def assignments_of(conn: AsyncConnection, subject_id: UUID) -> list[Assign
         return [Assignment(*row) for row in await cursor.fetchall()]
 
 
+async def devices(conn: AsyncConnection, *, only_unregistered: bool = False, limit: int = 1000) -> list[Device]:
+    """The last heard first."""
+    async with conn.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(QUERIES["list_devices"], {"only_unregistered": only_unregistered, "limit": limit})
+        return [Device(*row) for row in await cursor.fetchall()]
+
+
 async def _assign(conn: AsyncConnection, parameters: Mapping[str, Any]) -> int:
+    if parameters["until"] is not None and parameters["until"] <= parameters["since"]:
+        raise CannotAssign("until: not after since")
     try:
         async with conn.transaction():
             assignment_id = await _number(conn, "assign", parameters)

@@ -1,4 +1,4 @@
-"""`suifang-ingest`: run, migrate, quarantine, replay, correct, reconcile, rollup, retain, reorder, status …"""
+"""`suifang-ingest`: run, migrate, quarantine, replay, device, assign, correct, reconcile, rollup, retain, status …"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 from devices.message import Reason
 from devices.nomenclature import KINDS
 from ingest import app as service
-from ingest import correct_cli, database, quarantine, reconcile, replay, technical, upkeep_cli
+from ingest import assign_cli, correct_cli, database, quarantine, reconcile, replay, technical, upkeep_cli
 from ingest.directory import Directory
 from ingest.errors import IngestError, UnknownName
 from ingest.log_lines import configure_logging
@@ -33,6 +33,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Readings fro
 quarantine_app = typer.Typer(no_args_is_help=True, help="What was refused, with the reason.")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(correct_cli.app, name="correct")
+app.add_typer(assign_cli.devices_app, name="device")
+app.add_typer(assign_cli.app, name="assign")
+app.command("unassigned")(assign_cli.unassigned_command)
 app.command("rollup")(upkeep_cli.rollup_command)
 app.command("retain")(upkeep_cli.retain_command)
 app.command("columnstore")(upkeep_cli.columnstore_command)

@@ -27,5 +27,9 @@ class AssignmentOverlap(IngestError):
     """The device or session is already assigned in that period."""
 
 
+class CannotAssign(IngestError):
+    """It cannot be assigned like this."""
+
+
 class CannotCorrect(IngestError):
     """The reading cannot be corrected like this."""

@@ -364,10 +364,15 @@ INSERT INTO telemetry.device AS d
   (device_uid, registered_at, concept, manufacturer, model, serial, label, first_seen_at, last_seen_at)
 VALUES (%(uid)s, %(now)s, %(concept)s, %(manufacturer)s, %(model)s, %(serial)s, %(label)s, %(now)s, %(now)s)
 ON CONFLICT (device_uid) DO UPDATE
-SET registered_at = COALESCE(d.registered_at, excluded.registered_at), concept = excluded.concept,
+SET registered_at = COALESCE(d.registered_at, excluded.registered_at), concept = COALESCE(excluded.concept, d.concept),
     manufacturer = COALESCE(excluded.manufacturer, d.manufacturer), model = COALESCE(excluded.model, d.model),
-    serial = COALESCE(excluded.serial, d.serial), label = excluded.label
+    serial = COALESCE(excluded.serial, d.serial), label = COALESCE(excluded.label, d.label)
 RETURNING device_id;
+
+-- name: list_devices
+SELECT device_uid, registered_at, concept, label, manufacturer, model, serial, battery, first_seen_at, last_seen_at
+FROM telemetry.device WHERE registered_at IS NULL OR NOT %(only_unregistered)s
+ORDER BY last_seen_at DESC, device_uid LIMIT %(limit)s;
 
 -- name: device_id
 SELECT device_id FROM telemetry.device WHERE device_uid = %s;
