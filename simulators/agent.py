@@ -33,6 +33,7 @@ from simulators.stage import ZONE
 from simulators.truth import Ledger, Made
 
 _UNKNOWN_ACCURACY: Final = 0
+_TIME_SYNC_NONE: Final = 7936
 
 
 class Reading(NamedTuple):
@@ -145,7 +146,7 @@ class Device:
     def _attributes(self) -> Sequence[Attribute]:
         state = TimeState.REAL_TIME_CLOCK | TimeState.SET_CLOCK
         profile = BY_CONFIGURATION[self.kind.configuration].profile
-        info = struct.pack(">HHIHHI", state, 0, _UNKNOWN_ACCURACY, 100, 0, 0)
+        info = struct.pack(">HHIHHI", state, _TIME_SYNC_NONE, _UNKNOWN_ACCURACY, 100, 0, 0)
         return (
             Attribute(Attr.SYS_TYPE_SPEC_LIST, sequence([u16(profile) + u16(1)])),
             Attribute(Attr.ID_MODEL, octets(text("Suifang")) + octets(text(f"virtual {self.name}"))),

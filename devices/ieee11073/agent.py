@@ -34,11 +34,12 @@ from devices.ieee11073.data_apdu import (
     Set,
 )
 from devices.ieee11073.errors import UnknownApdu
-from devices.ieee11073.events import read_config_reply, write_config
+from devices.ieee11073.events import read_config_reply, read_segment_reply, write_config
 from devices.ieee11073.machine import Machine
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.outputs import Answered, Became, Output, Send
 from devices.ieee11073.scan_report import SHAPES
+from devices.ieee11073.segments import SegmentStatus
 from devices.ieee11073.states import ABORT_REASONS, AGENT, TIMEOUTS, Do, Event, Row, State, Timeouts
 from devices.ieee11073.window import Window
 
@@ -63,6 +64,22 @@ class Nameplate(NamedTuple):
     """Which data requests it allows (DataReqModeFlags)."""
     data_requests: int = 0
     """Data requests that a manager may have under way, 0 or 1."""
+
+
+def _ends_transfer(event: EventReport, answer: Answer) -> bool:
+    """The manager wants no more of this segment, or cannot take what it was sent of it."""
+    if event.type != Noti.SEGMENT_DATA:
+        return False
+    if not isinstance(answer, EventReportResult):
+        return True
+    try:
+        return bool(read_segment_reply(answer.info).status & SegmentStatus.MANAGER_ABORT)
+    except DeviceError:
+        return False
+
+
+def _is_of_segment(event: EventReport, other: EventReport) -> bool:
+    return other.type == event.type and other.handle == event.handle and other.info[:2] == event.info[:2]
 
 
 class Agent(Machine):
@@ -259,6 +276,8 @@ class Agent(Machine):
         if row.do is Do.TAKE_RESULT and self._reports:
             # refused or confirmed, the manager has judged it; sent again it would be refused again
             self._reports.popleft()
+            if isinstance(question, EventReport) and _ends_transfer(question, answer):
+                self._reports = deque(one for one in self._reports if not _is_of_segment(question, one))
             found.extend(self._next_report(now))
 
     @staticmethod

@@ -47,6 +47,8 @@ _NO_CLOCKS: Final = Clocks()
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 MOST_HELD: Final = 16
 """Reports that wait for a clock; with more, the oldest are placed without it."""
+MOST_OF_NO_KIND: Final = 16
+"""Reports without a reading that are kept as they were sent, in one association; some devices send one a second."""
 
 
 class _Held(NamedTuple):
@@ -66,6 +68,7 @@ class Reports:
         self.beside = False
         """Something was said that the configuration does not have; seen where it is remembered."""
         self._watches = False
+        self._of_no_kind = 0
         self._configuration = Configuration(0, {})
         self._fixed = FixedReports(self._configuration)
         self._moment = Moment(_NEVER)
@@ -92,6 +95,7 @@ class Reports:
         self._interview = interview
         self._held = []
         self.until = None
+        self._of_no_kind = 0
         self.beside, self._watches = False, remembered and configuration.id in EXTENDED
 
     def heard(
@@ -172,7 +176,8 @@ class Reports:
     ) -> list[Output]:
         """The observations and the waveforms. An array of no sense is odd; the readings beside it are not."""
         observations = observe(reported, self._source, heard)
-        if not observations and frame and has_numbers(reported):
+        if not observations and frame and self._of_no_kind < MOST_OF_NO_KIND and has_numbers(reported):
+            self._of_no_kind += 1
             # it is confirmed, and the agent may forget it: what it said is kept as it was sent
             return [Odd(frame, "type", NO_KIND), Keep(observations, confirmation)]
         if not self._samples:

@@ -12,13 +12,13 @@ from devices.ieee11073 import apdu
 from devices.ieee11073.agent import Agent, Nameplate
 from devices.ieee11073.association import Abrt, Rlre, Rlrq
 from devices.ieee11073.codes import Noti
-from devices.ieee11073.data_apdu import Get, GetResult, Reject, RemoteError
+from devices.ieee11073.data_apdu import EventReport, Get, GetResult, Reject, RemoteError
 from devices.ieee11073.manager import Manager
 from devices.ieee11073.outputs import NO_KIND, Keep, Odd, Output, Send
 from devices.ieee11073.specializations import standard
 from devices.ieee11073.states import State, Timeouts
 from devices.ieee11073.terms import Terms
-from devices.ieee11073.window import Window
+from devices.ieee11073.window import StoredSegment, Window
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 SCALE_AARQ = (
@@ -160,3 +160,40 @@ def test_a_segment_that_gave_no_readings_is_confirmed_and_never_cleared(capabili
     (confirmed,) = sent(found)
     assert (confirmed.invoke_id, confirmed.type) == (0x8001, Noti.SEGMENT_DATA)
     assert stands(manager) is State.OPERATING
+
+
+# -- a manager that has enough of a segment
+
+
+TRIGGER = "e7000010 000e {id} 0107 0008 001e 0c1c 0002 {segment}"
+DESCRIBED = "e700001e 001c {id} 0201 0016 001e ffffffff 0d21 000c {segment} {index} 00000001 {status}"
+ANSWERS = {
+    "aborted": (DESCRIBED.format(id="0000", segment="0000", index="00000000", status="0008"), [1, 1, 1]),
+    "refused": ("e700000c 000a 0000 0300 0004 0001 0000", [1, 1, 1]),
+    "confirmed": (DESCRIBED.format(id="0000", segment="0000", index="00000000", status="0080"), [0, 0, 1, 1, 1]),
+    "confirmed in other words": ("e7000012 0010 0000 0201 000a 001e ffffffff 0d21 0000", [0, 0, 1, 1, 1]),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_agent_stops_a_transfer_that_its_manager_ends_and_goes_on_with_the_next(name: str) -> None:
+    answer, following = ANSWERS[name]
+    stored = {number: StoredSegment(attributes=(), entries=[b"\0"] * 3) for number in range(2)}
+    agent = Agent(Nameplate(b"AGENT---", [standard(0x05DC)]), Window(tuple, store=30, segments=stored, together=1))
+    agent.connected(0.0)
+    agent.receive(octets(AARE.format(result=0)), 0.0)
+    outputs = agent.receive(octets(TRIGGER.format(id="0000", segment="0000")), 0.0)
+    outputs += agent.receive(octets(TRIGGER.format(id="0001", segment="0001")), 0.0)
+    first = [one for one in sent(outputs) if isinstance(one, EventReport)]
+    assert [(one.type, one.info[:2]) for one in first] == [(Noti.SEGMENT_DATA, b"\0\0")]
+    found = []
+    outputs = agent.receive(octets(answer), 0.1)
+    while reports := sent(outputs):
+        (report,) = reports
+        found.append(int.from_bytes(report.info[:2]))
+        status = DESCRIBED.format(
+            id=f"{report.invoke_id:04x}", segment=report.info[:2].hex(), index=report.info[2:6].hex(), status="0080"
+        )
+        outputs = agent.receive(octets(status), 0.2)
+    assert found == following
+    assert agent.unconfirmed == 0

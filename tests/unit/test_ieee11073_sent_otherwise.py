@@ -19,6 +19,7 @@ from devices.ieee11073.manager import Manager
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.observing import observe
 from devices.ieee11073.outputs import NO_KIND, Keep, Odd
+from devices.ieee11073.reports import MOST_OF_NO_KIND
 from devices.ieee11073.scan_report import FIXED, read_scan, write_scan
 from devices.ieee11073.specializations import Row, configured, standard
 from devices.ieee11073.stamping import Heard
@@ -146,3 +147,11 @@ def test_a_number_that_is_no_reading_here_is_confirmed_and_kept_as_it_was_sent(r
     assert odd == Odd(frame, "type", NO_KIND)
     assert isinstance(kept, Keep)
     assert (kept.observations, kept.octets[:8].hex()) == ((), "e700001200100007")
+
+
+def test_only_so_many_of_them_are_kept_in_an_association() -> None:
+    one = manager(Row(1, 21512, 0xF040, 3072, BARE))
+    frame = bytes.fromhex("e700 0020 001e 0007 0101 0018 0000 ffffffff 0d1d 000e f000 0000 0001 0006 0001 0002 0200")
+    outputs = one.receive(frame * (MOST_OF_NO_KIND + 5), 1.0, NOW)
+    assert [type(found) for found in outputs].count(Odd) == MOST_OF_NO_KIND
+    assert [type(found) for found in outputs].count(Keep) == MOST_OF_NO_KIND + 5
