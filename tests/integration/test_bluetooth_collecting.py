@@ -180,7 +180,7 @@ async def test_a_bond_is_made_where_the_device_demands_one_and_used_again(
 
 async def test_a_full_outbox_confirms_nothing_and_the_device_keeps_its_reading(air: Air, edge: OpenEdge) -> None:
     async with edge() as running, cuff_on(air) as cuff:
-        running.outbox._most_octets = running.outbox._octets()  # as full as the file is now
+        running.outbox._most_octets = running.outbox.figures().octets  # as full as the file is now
         cuff.keep(pressure(127))
         offer = asyncio.create_task(cuff.offer())
         await asyncio.sleep(0.3)

@@ -196,8 +196,8 @@ def test_at_the_size_limit_nothing_new_is_kept_and_nothing_old_is_dropped(path: 
 
 def test_a_full_disk_is_a_full_outbox_and_the_transaction_leaves_no_half(outbox: Outbox) -> None:
     outbox.put([reading(1)])
-    pages = outbox._database.execute("PRAGMA page_count").fetchone()[0]
-    outbox._database.execute(f"PRAGMA max_page_count={pages}")
+    pages = outbox.read("PRAGMA page_count")[0][0]
+    outbox.read(f"PRAGMA max_page_count={pages}")
     with pytest.raises(OutboxFull):
         outbox.put([reading(n) for n in range(500)], Mark("eui64:00091f0000000001", "1808", 500, "x"))
     figures = outbox.figures()
@@ -208,10 +208,10 @@ def test_a_full_disk_is_a_full_outbox_and_the_transaction_leaves_no_half(outbox:
 def test_a_disk_that_was_full_is_tried_again_after_a_while(path: Path) -> None:
     times = [NOW]
     with Outbox(path, clock=lambda: times[-1]) as outbox:
-        outbox._database.execute("PRAGMA max_page_count=1")
+        outbox.read("PRAGMA max_page_count=1")
         with pytest.raises(OutboxFull):
             outbox.put([reading(n) for n in range(500)])
-        outbox._database.execute("PRAGMA max_page_count=100000")
+        outbox.read("PRAGMA max_page_count=100000")
         assert outbox.figures().full
         times.append(NOW + timedelta(seconds=31))
         assert not outbox.figures().full
@@ -253,7 +253,7 @@ def test_unreadable_frames_are_bounded_so_that_a_broken_device_cannot_fill_the_d
     monkeypatch.setattr("gateway.outbox.MOST_ODDITIES", 5)
     for number in range(9):
         outbox.odd("ble:f0:00", "2A35", bytes([number]), "systolic", "Truncated")
-    rows = outbox._all("SELECT frame FROM oddity ORDER BY id")
+    rows = outbox.read("SELECT frame FROM oddity ORDER BY id")
     assert rows == [(bytes([number]),) for number in range(4, 9)]
 
 
