@@ -29,11 +29,12 @@ class Associated:
     def __init__(self, configuration: Configuration | None = None) -> None:
         self._configuration = standard(0x05DC) if configuration is None else configuration
         self._remembered = Remembered()
-        self._remembered.keep(_AGENT, self._configuration)
         self._begin()
 
     def _begin(self) -> None:
         self._inputs = 0
+        # what arbitrary octets made it forget
+        self._remembered.keep(_AGENT, self._configuration)
         self.manager = Manager(Terms(b"MANAGER!"), self._remembered)
         self.agent = Agent(
             Nameplate(_AGENT, [self._configuration]),
