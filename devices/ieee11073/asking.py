@@ -30,6 +30,13 @@ MOST_WAITING: Final = 256
 _STORE: Final = frozenset({Act.SEG_GET_INFO, Act.SEG_TRIG_XFER, Act.SEG_CLR, Act.DATA_REQUEST})
 
 
+class _Waiting(NamedTuple):
+    """at_least: seconds that the other side was promised for its answer."""
+
+    question: Question
+    at_least: float
+
+
 class _Asked(NamedTuple):
     question: Question
     by: float
@@ -60,7 +67,7 @@ class Asking:
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._waiting: deque[Question] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._asked: _Asked | None = None
         self._invoke_id = 0
 
@@ -90,21 +97,25 @@ class Asking:
         """Questions that were not yet sent."""
         return len(self._waiting)
 
-    def put(self, question: Question) -> bool:
-        """In the queue; the invoke id is given when it is sent. False: the queue is full."""
+    def put(self, question: Question, at_least: float = 0.0) -> bool:
+        """In the queue; the invoke id is given when it is sent. False: the queue is full.
+
+        at_least: seconds to wait for the answer, where the other side needs longer than the timeouts give it.
+        """
         if len(self._waiting) >= MOST_WAITING:
             return False
-        self._waiting.append(question)
+        self._waiting.append(_Waiting(question, at_least))
         return True
 
     def next(self, now: float) -> Question | None:
         """The next question to send. None: one is under way, or none waits."""
         if self._asked is not None or not self._waiting:
             return None
-        question = msgspec.structs.replace(self._waiting.popleft(), invoke_id=self._invoke_id)
+        waiting = self._waiting.popleft()
+        question = msgspec.structs.replace(waiting.question, invoke_id=self._invoke_id)
         self._invoke_id = (self._invoke_id + 1) & 0xFFFF
         if is_confirmed(question):
-            self._asked = _Asked(question, now + self._time_for(question))
+            self._asked = _Asked(question, now + max(self._time_for(question), waiting.at_least))
         return question
 
     def expects(self, invoke_id: int) -> bool:

@@ -6,6 +6,7 @@ Source: ISO/IEEE 11073-20601, annex A.8 (association protocol definitions), clau
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -140,12 +141,13 @@ class Aarq(msgspec.Struct, frozen=True):
         """With 20601 alone."""
         return cls((Protocol(PROTOCOL_20601, information.encode()),))
 
+    def informations(self) -> Iterator[Information]:
+        """Each of 20601, the preferred first: an agent may offer it more than once. Truncated, BadValue."""
+        return (protocol.information() for protocol in self.protocols if protocol.id == PROTOCOL_20601)
+
     def information(self) -> Information | None:
-        """Of 20601. None: the agent does not speak it. Truncated, BadValue."""
-        for protocol in self.protocols:
-            if protocol.id == PROTOCOL_20601:
-                return protocol.information()
-        return None
+        """The preferred one of 20601. None: the agent does not speak it. Truncated, BadValue."""
+        return next(self.informations(), None)
 
 
 class Aare(msgspec.Struct, frozen=True):

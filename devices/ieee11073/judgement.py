@@ -30,13 +30,23 @@ class Verdict(NamedTuple):
     why: str = ""
 
 
-def judge_association(request: Aarq, remembered: Remembered) -> Verdict:  # noqa: PLR0911  a line a reason
-    """Accepted, accepted with an unknown configuration, or rejected with the reason. Truncated, BadValue."""
+def judge_association(request: Aarq, remembered: Remembered) -> Verdict:
+    """Accepted, accepted with an unknown configuration, or rejected with the reason. Truncated, BadValue.
+
+    Of several offers the first that is accepted counts; where none is, the reason is that of the preferred one.
+    """
     if not request.assoc_version & VERSION_1:
         return Verdict(_R.REJECTED_UNSUPPORTED_ASSOC_VERSION, why="association version")
-    about = request.information()
-    if about is None:
-        return Verdict(_R.REJECTED_NO_COMMON_PROTOCOL, why="no 20601")
+    first: Verdict | None = None
+    for about in request.informations():
+        verdict = _judge(about, remembered)
+        if verdict.result in {_R.ACCEPTED, _R.ACCEPTED_UNKNOWN_CONFIG}:
+            return verdict
+        first = first or verdict
+    return first or Verdict(_R.REJECTED_NO_COMMON_PROTOCOL, why="no 20601")
+
+
+def _judge(about: Information, remembered: Remembered) -> Verdict:  # noqa: PLR0911  a line a reason
     if not about.protocol_version & VERSION_1:
         return Verdict(_R.REJECTED_NO_COMMON_PARAMETER, about, common_version=False, why="protocol version")
     if not about.encoding_rules & MDER:

@@ -18,6 +18,7 @@ from devices.ieee11073.association import Aare, Aarq, Abrt, Information, Rlre, R
 from devices.ieee11073.codes import (
     TEST_ASSOCIATION,
     AbortReason,
+    Act,
     AssociateResult,
     ConfigResult,
     Noti,
@@ -39,14 +40,17 @@ from devices.ieee11073.events import ConfigReply, read_config, write_config_repl
 from devices.ieee11073.interview import Interview
 from devices.ieee11073.judgement import Verdict, answer_to, judge_association, judge_configuration
 from devices.ieee11073.machine import Machine
-from devices.ieee11073.objects import Configuration
+from devices.ieee11073.objects import Configuration, PmStore
 from devices.ieee11073.outputs import Answered, Became, Output, Send
 from devices.ieee11073.remembered import Remembered
 from devices.ieee11073.reports import Reports
 from devices.ieee11073.states import ABORT_REASONS, MANAGER, Do, Event, State
 from devices.ieee11073.terms import Terms
+from devices.ieee11073.times import TICK
 from devices.observation import Fact
 
+MOST_PROMISED_S: Final = 600.0
+"""An agent that says it needs longer is not waited for longer."""
 _SIMPLE: Final[dict[type[Any], Event]] = {
     Aare: Event.RX_AARE_KNOWN,
     Rlrq: Event.RX_RLRQ,
@@ -292,8 +296,15 @@ class Manager(Machine):
 
     def _put(self, questions: Iterable[Question], now: float, found: list[Output]) -> None:
         for question in questions:
-            self._asking.put(question)
+            self._asking.put(question, self._promised(question))
         found.extend(self._next_question(now))
+
+    def _promised(self, question: Question) -> float:
+        """Seconds that the agent says it may need."""
+        store = self._reports.configuration.objects.get(question.handle)
+        if isinstance(store, PmStore) and isinstance(question, Action) and question.type == Act.SEG_CLR:
+            return min(store.clear_timeout * TICK.total_seconds(), MOST_PROMISED_S)
+        return 0.0
 
     def _next_question(self, now: float) -> list[Output]:
         found: list[Output] = []

@@ -70,10 +70,12 @@ class Scanner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PmStore(msgspec.Struct, frozen=True, kw_only=True):
-    """A store of segments. capabilities: bits of Pm-Store-Capab."""
+    """A store of segments. capabilities: bits of Pm-Store-Capab.  clear_timeout: relative time that it may take to
+    clear what it is told to (Clear-Timeout); 0 where it does not say."""
 
     handle: int
     capabilities: int = 0
+    clear_timeout: int = 0
     attributes: tuple[Attribute, ...] = ()
     object_class: int = ObjectClass.VMO_PMSTORE
 
@@ -290,5 +292,10 @@ def _object(one: ConfigObject) -> Device:
             attributes=one.attributes,
         )
     if one.object_class == ObjectClass.VMO_PMSTORE:
-        return PmStore(handle=one.handle, capabilities=values.get(Attr.PM_STORE_CAPAB, 0), attributes=one.attributes)
+        return PmStore(
+            handle=one.handle,
+            capabilities=values.get(Attr.PM_STORE_CAPAB, 0),
+            clear_timeout=values.get(Attr.CLEAR_TIMEOUT, 0),
+            attributes=one.attributes,
+        )
     raise BadValue(f"{one.object_class} is no class of an object in a configuration", field="obj-class")

@@ -77,6 +77,14 @@ def test_where_no_protocol_version_is_in_common_the_answer_has_none() -> None:
     assert (other.protocol.id, other.protocol.info) == (0, b"")
 
 
+def test_of_several_offers_the_first_that_is_acceptable_counts() -> None:
+    offers = [Protocol(20601, about(0x05DC, protocol_version=0x40000000).encode()), Protocol(20601, about().encode())]
+    (answer,) = Talk().say(Aarq(tuple(offers)))
+    assert answer.result == 0
+    (answer,) = Talk().say(Aarq((offers[0], offers[0])))
+    assert answer.result == 5
+
+
 def test_another_protocol_beside_ours_does_no_harm() -> None:
     (answer,) = Talk().say(Aarq((Protocol(65535, bytes(18)), Protocol(20601, about().encode()))))
     assert answer.result == 0

@@ -79,9 +79,13 @@ def segments(*counts: int) -> dict[int, StoredSegment]:
 
 
 class Pair:
-    """Both sides on a wire that delivers at once. order: what the manager did, in its order."""
+    """Both sides on a wire that delivers at once. order: what the manager did, in its order.  deaf_to: what the agent
+    never hears."""
 
-    def __init__(self, window: Window, configuration: Configuration = WITH_STORE, **terms: Any) -> None:
+    def __init__(
+        self, window: Window, configuration: Configuration = WITH_STORE, deaf_to: Act | None = None, **terms: Any
+    ) -> None:
+        self.deaf_to = deaf_to
         self.manager = Manager(Terms(b"MANAGER!", timeouts=Timeouts(courtesy=0), **terms))
         self.agent = Agent(Nameplate(b"AGENT---", [configuration]), window)
         self.kept: list[Observation] = []
@@ -99,6 +103,8 @@ class Pair:
                     self.order.append("keep")
                 if isinstance(answer, Send) and isinstance(found := apdu.decode(answer.octets), Action):
                     self.order.append(Act(found.type).name)
+                    if found.type == self.deaf_to:
+                        continue
                 if isinstance(answer, Send | Keep) and answer.octets:
                     to_manager += [
                         one.octets for one in self.agent.receive(answer.octets, 0.0) if isinstance(one, Send)
@@ -244,3 +250,13 @@ def test_an_answer_reaches_the_device_that_reported() -> None:
     answers = [one for one in pair.manager.receive(sent.octets, 0.0, NOW) if isinstance(one, Send)]
     heard = [one for one in pair.agent.receive(answers[0].octets, 0.0) if isinstance(one, Answered)]
     assert getattr(heard[0].answer, "problem", None) == 2
+
+
+@pytest.mark.parametrize(("ticks", "seconds"), [(0, 10.0), (8000, 10.0), (160_000, 20.0), (0xFFFF_FFFF, 600.0)])
+def test_a_store_has_as_long_to_clear_as_it_says_that_it_needs(ticks: int, seconds: float) -> None:
+    said = (Attribute(Attr.PM_STORE_CAPAB, u16(CLEARS_BY_LIST)), Attribute(Attr.CLEAR_TIMEOUT, u32(ticks)))
+    store = ConfigObject(ObjectClass.VMO_PMSTORE, STORE, said)
+    slow = Configuration.of(ConfigReport(0x4000, (standard(0x05DC).report.objects[0], store)))
+    pair = Pair(Window(tuple, store=STORE, segments=segments(1)), slow, clears=True, deaf_to=Act.SEG_CLR)
+    assert pair.order[-1] == "SEG_CLR"
+    assert pair.manager.deadline == seconds
