@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -183,3 +184,60 @@ async def test_a_foreign_manager_that_releases_first_is_answered() -> None:
     assert not right
     assert heard[0][16:20] == "0101"
     assert same(heard[1], RLRE)
+
+
+# -- public sessions: request, configuration and report of three devices, as they were recorded
+
+
+def recorded(*names: str) -> list[str]:
+    path = Path(__file__).parents[1] / "conformance" / "apdus_20601.jsonl"
+    rows = {row["id"]: row["hex"] for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    return [rows[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("session", "expected"),
+    [
+        pytest.param(
+            ("H211", "H221", "H241"),
+            [(188736, (62.4, None, None), None), (188748, (25.6, *[None] * 9), None)],
+            id="a scale with body fat",
+        ),
+        pytest.param(
+            ("blood_pressure/aarq", "blood_pressure/roiv_mdc_noti_config",
+             "blood_pressure/roiv_mds_note_scan_report_mp_fixed"),
+            [(150020, (113.0, 71.0, 85.0, 71.0), 0x42)],
+            id="a cuff of several persons",
+        ),
+        pytest.param(
+            ("weighing_scale/association_request", "weighing_scale/roiv_mdc_noti_config",
+             "weighing_scale/data_report"),
+            [(188736, (79.6, 27.2, 1.71), 0x34)],
+            id="a scale of several persons",
+        ),
+    ],
+)  # fmt: skip
+async def test_a_recorded_device_is_asked_for_its_configuration_once(
+    session: tuple[str, str, str], expected: list[tuple[int, tuple[float | None, ...], int | None]], tmp_path: Path
+) -> None:
+    request, told, report = recorded(*session)
+    with Outbox(tmp_path / "outbox.sqlite") as outbox:
+        async with listening(outbox) as (_, port):
+            for result in ("0003", "0000"):
+                line = await Line.to(port)
+                await line.say(request)
+                assert (await line.hear())[8:12] == result
+                if result == "0003":
+                    await line.say(told)
+                    accepted = await line.hear()
+                    assert accepted.endswith(f"0d1c0004{told[44:48]}0000")
+                asked = await line.hear()
+                assert asked[16:28] == hex_(GET_ALL).hex()[16:28]
+                # a device whose clock cannot be read
+                await line.say(presented(asked[12:16], "0203", "0000 0000 0000"))
+                await line.say(report)
+                assert same(await line.hear(), confirmation(report))
+                await line.close()
+        found = [(one.kind, one.values, one.slot) for one in kept_in(outbox)]
+    assert found[: len(expected)] == expected
+    assert found == found[: len(found) // 2] * 2
