@@ -166,7 +166,7 @@ def replay_command(
 def reconcile_command(
     since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="UTC day of reception")] = None,
     judged_within: Annotated[
-        float, typer.Option(min=0, help="minutes after which what is not judged is a difference")
+        float, typer.Option(min=0, max=_MOST_DAYS * 1440, help="minutes after which what is not judged is a difference")
     ] = reconcile.JUDGED_WITHIN.total_seconds() / 60,
 ) -> None:
     """One JSON line a source and day: sent, stored, duplicate, refused, judged; then one a difference, named.

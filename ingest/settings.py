@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,9 +12,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import (
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
     SecretStr,
     field_validator,
@@ -27,6 +25,9 @@ from ingest.intake import Limits
 from ingest.reorder import QuietHours
 from ingest.retention import Keep
 from ingest.shares import MOST_PARTITIONS
+
+_Days = Annotated[int, Field(ge=1, le=100 * 366)]
+_Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -68,13 +69,13 @@ class Settings(BaseSettings):
     """Over MQTT, of so many processes that each hear everything, this one stores the devices of its part (from 0):
     a device stays with one writer of one process. Each needs its own client id, and none is in a shared group."""
 
-    session_expiry_seconds: PositiveInt = 7 * 86400
+    session_expiry_seconds: Annotated[int, Field(ge=1, le=2**32 - 1)] = 7 * 86400
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 400
     """Messages in hand without acknowledgement; the broker keeps the rest."""
 
     writers: Annotated[int, Field(ge=1, le=16)] = 2
     batch_observations: PositiveInt = 10_000
-    batch_seconds: PositiveFloat = 0.05
+    batch_seconds: _Seconds = 0.05
     """A batch that grows while the writer is busy waits this long for more; an idle writer waits not at all."""
 
     unknown_devices: UnknownDevices = UnknownDevices.STORE
@@ -83,27 +84,27 @@ class Settings(BaseSettings):
     site_zone: str = "Asia/Shanghai"
     """Where the hours and days of the roll-ups begin; another one makes them anew."""
 
-    rollup_seconds: NonNegativeFloat = 60.0
+    rollup_seconds: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False)] = 60.0
     """How often roll-ups follow what came; 0: this process leaves them to another."""
 
-    keep_days: PositiveInt | None = None
+    keep_days: _Days | None = None
     """Retention of observations, checked daily; None keeps everything, here and below."""
 
-    keep_concept_days: dict[str, PositiveInt] = {}
+    keep_concept_days: dict[str, _Days] = {}
     """Of observations of some concepts (`devices.nomenclature`), in place of `keep_days`."""
 
-    keep_hourly_days: PositiveInt | None = None
-    keep_daily_days: PositiveInt | None = None
-    keep_quarantine_days: PositiveInt | None = None
+    keep_hourly_days: _Days | None = None
+    keep_daily_days: _Days | None = None
+    keep_quarantine_days: _Days | None = None
     """Since it was resolved; what is open stays."""
 
-    keep_batch_days: PositiveInt | None = None
+    keep_batch_days: _Days | None = None
     """Batches, their touches and assignment changes, since they were judged and rolled up."""
 
-    columnstore_days: PositiveInt | None = None
+    columnstore_days: _Days | None = None
     """Chunks older than this are put into columns where the server can; None: never."""
 
-    reorder_days: NonNegativeInt = 3
+    reorder_days: Annotated[int, Field(ge=0, le=100 * 366)] = 3
     """Chunks that ended longer ago are put in the order of their key, where the table has chunks; 0 or empty: never."""
 
     reorder_from_hour: Annotated[int, Field(ge=0, le=23)] = 1
@@ -114,13 +115,13 @@ class Settings(BaseSettings):
     """More new refusals than this in the window raise a technical alert; no source gives a number, it is ours."""
 
     quarantine_alert_minutes: Annotated[int, Field(ge=1, le=10_080)] = 60
-    quarantine_watch_seconds: PositiveFloat = 30.0
+    quarantine_watch_seconds: _Seconds = 30.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
     def _one_part_of_them(self) -> Self:
         if self.part >= self.parts:
-            raise ValueError("part: parts are counted from 0")
+            raise ValueError("part is counted from 0, so it is less than parts")
         if self.parts > 1 and self.shared_group is not None:
             raise ValueError("parts and shared_group: with a shared group no process hears everything")
         return self
@@ -160,6 +161,13 @@ class Settings(BaseSettings):
         if not understood:
             raise ValueError("not an address like postgresql://user:password@host:5432/database")
         return url
+
+    @field_validator("broker_ca_file")
+    @classmethod
+    def _file_exists(cls, name: str | None) -> str | None:
+        if name is not None and not Path(name).is_file():
+            raise ValueError(f"no such file: {name}")
+        return name
 
     @field_validator("reorder_days", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 import typer
@@ -19,6 +19,8 @@ from ingest.errors import IngestError
 from ingest.settings import Settings
 
 _T = TypeVar("_T")
+_LONGEST_FIRST: Final = sorted(Settings.model_fields, key=len, reverse=True)
+"""Of what is wrong with several settings at once, or with the form of one, only the words name it."""
 
 
 def with_connection(work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:
@@ -45,6 +47,10 @@ def end_with(work: Callable[[], _T]) -> _T:
     except psycopg.Error as error:
         # its first line: what follows may quote a row
         said = "the database does not do it: " + (error.diag.message_primary or (str(error).splitlines() or ["?"])[0])
+    except BrokenPipeError:  # whoever reads has read enough
+        raise
+    except OSError as error:  # a certificate that is none, for instance
+        said = str(error)
     typer.echo(f"suifang-ingest: {said}", err=True)
     raise typer.Exit(1)
 
@@ -60,8 +66,9 @@ def settings_of_environment() -> Settings:
         return Settings.model_validate({})
     except ValidationError as error:
         for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            typer.echo(f"suifang-ingest: SUIFANG_INGEST_{name}: {problem['msg']}", err=True)
+            said = problem["msg"].removeprefix("Value error, ")
+            name = "_".join(str(part) for part in problem["loc"]) or next(filter(said.__contains__, _LONGEST_FIRST), "")
+            typer.echo(f"suifang-ingest: {prefix}{name.upper()}: {said}", err=True)
         raise typer.Exit(2) from None
 
 

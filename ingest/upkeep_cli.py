@@ -15,6 +15,7 @@ from ingest.columnstore import Ability
 from ingest.terminal import print_line, settings_of_environment, with_connection
 
 _SAY_EVERY: Final = 5.0
+_MOST_DAYS: Final = 100 * 366
 
 
 class _Progress:
@@ -72,7 +73,7 @@ def retain_command(
 
 
 def columnstore_command(
-    days: Annotated[int | None, typer.Option(min=1, help="instead of COLUMNSTORE_DAYS")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=_MOST_DAYS, help="instead of COLUMNSTORE_DAYS")] = None,
     dry_run: Annotated[bool, typer.Option(help="only say which chunks")] = False,
 ) -> None:
     """Put chunks into columns that are older than COLUMNSTORE_DAYS; one JSON line each. Exit code 1: cannot be had."""
@@ -97,7 +98,7 @@ def columnstore_command(
 
 
 def reorder_command(
-    days: Annotated[int | None, typer.Option(min=1, help="instead of REORDER_DAYS")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=_MOST_DAYS, help="instead of REORDER_DAYS")] = None,
     dry_run: Annotated[bool, typer.Option(help="only say which chunks")] = False,
     now: Annotated[bool, typer.Option("--now", help="also outside the quiet hours")] = False,
 ) -> None:

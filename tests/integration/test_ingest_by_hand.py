@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -89,6 +90,33 @@ def test_an_address_that_cannot_be_read_is_refused_without_being_shown(address: 
     assert (code, lines) == (2, [])
     assert told.startswith("suifang-ingest: SUIFANG_INGEST_DATABASE_URL: ")
     assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "complaint"),
+    [
+        ("keep_days", "99999999999", "KEEP_DAYS: Input should be less than or equal to 36600"),
+        ("keep_concept_days", '{"happiness": 3}', "KEEP_CONCEPT_DAYS: no such concept: happiness"),
+        ("keep_concept_days", "nonsense", "KEEP_CONCEPT_DAYS: error parsing value"),
+        ("rollup_seconds", "nan", "ROLLUP_SECONDS: Input should be a finite number"),
+        ("session_expiry_seconds", "99999999999", "SESSION_EXPIRY_SECONDS: Input should be less than or equal to"),
+        ("site_zone", "Mars/Base", "SITE_ZONE: no such time zone: Mars/Base"),
+        ("broker_ca_file", "/nowhere/ca.pem", "BROKER_CA_FILE: no such file: /nowhere/ca.pem"),
+        ("part", "1", "PARTS: part is counted from 0"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named_with_what_is_wrong_about_it(setting: str, value: str, complaint: str) -> None:
+    code, lines, told = suifang_ingest(NOWHERE, "status", **{setting: value})
+    assert (code, lines) == (2, [])
+    assert f"suifang-ingest: SUIFANG_INGEST_{complaint}" in told
+
+
+def test_a_certificate_that_is_none_ends_the_service_with_a_line(migrated_database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    code, _, told = suifang_ingest(migrated_database_url, "run", broker_ca_file=str(tmp_path / "ca.pem"))
+    assert code == 1
+    assert told.splitlines()[-1].startswith("suifang-ingest: ")
+    assert "Traceback" not in told
 
 
 async def test_what_is_no_text_is_shown_readable_exact_and_raw(
