@@ -134,7 +134,7 @@ class Sensor:
 
     def _on_live(self, one: CgmRecord) -> None:
         number, last = one.time_offset, self._last
-        if number in self._kept:
+        if number in self._kept or (self._mark is not None and is_marked(one, self._mark)):
             return
         if number <= last or self._unproven is not None:
             # an old record, or the first of a new session: its time is not known before the session has been read anew

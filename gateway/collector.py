@@ -58,6 +58,7 @@ class _Rest(NamedTuple):
 
 
 _GOOD: Final = frozenset({Outcome.COLLECTED, Outcome.NOTHING_NEW})
+"""After others a device is left alone for longer each time; a sensor, too, that advertises between its measurements."""
 
 
 class Collector:

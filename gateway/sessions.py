@@ -30,6 +30,8 @@ class Outcome(enum.StrEnum):
     """At least one reading; then the device hung up or had no more."""
     NOTHING_NEW = "nothing-new"
     """The device said that it has no (new) record."""
+    NOT_YET = "not-yet"
+    """A continuous sensor has measured nothing new: it does so every few minutes, or its session is over."""
     SILENT = "silent"
     """The device sent nothing."""
     LINK_LOST = "link-lost"
@@ -104,7 +106,9 @@ async def _hear(device: ConnectedDevice) -> Outcome:
         return Outcome.COLLECTED
     if not reported:
         return Outcome.SILENT
-    return Outcome.REFUSED if set(reported) == {Report.REFUSED} else Outcome.NOTHING_NEW
+    if set(reported) == {Report.REFUSED}:
+        return Outcome.REFUSED
+    return Outcome.NOT_YET if senses else Outcome.NOTHING_NEW
 
 
 def _declared(services: Mapping[str, frozenset[str]]) -> list[tuple[str, str]]:

@@ -326,7 +326,8 @@ class Peripheral(ABC):
         self.connections += 1
         connection.on(Connection.EVENT_DISCONNECTION, self._on_disconnection)
 
-    def _on_disconnection(self, _reason: int) -> None:
+    def _on_disconnection(self, reason: int) -> None:
+        del reason
         self._connection = None
         for task in self._work:
             task.cancel()

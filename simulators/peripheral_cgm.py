@@ -81,6 +81,7 @@ class GlucoseSensor(RecordMemory):
         self.spoils: dict[int, int] = {}
         self.operations: list[CgmOperation] = []
         self._asked = asyncio.Event()
+        self._always = False
         self._knows_start = knows_start
         self._tells_zone = tells_zone
         self._tells_offset = tells_offset
@@ -105,19 +106,42 @@ class GlucoseSensor(RecordMemory):
         return added
 
     async def until_asked(self) -> None:
-        """Until a gateway has asked for the communication interval: it listens."""
+        """Until a gateway that is connected has asked for the communication interval: it listens."""
         await self._asked.wait()
 
     async def sense(self, *measurements: Measurement) -> list[Kept]:
         """Keep, and notify who has asked for it. Delivered they are once a gateway asks for what is behind them."""
         added = self.keep(*measurements)
+        await self._tell_live(added)
+        return added
+
+    async def tell_again(self) -> None:
+        """Notify the last record once more."""
+        await self._tell_live(self.kept[-1:])
+
+    async def advertise_on(self) -> None:
+        """Advertise from now on whenever nobody is connected, also with nothing to offer."""
+        self._always = True
+        await self._advertise()
+
+    async def stop(self) -> None:
+        self._always = False
+        await super().stop()
+
+    async def _tell_live(self, records: list[Kept]) -> None:
         connection = self._connection
         if connection is not None and self.subscribed(connection, self.measured):
-            for frame in self._frames(connection, added):
+            for frame in self._frames(connection, records):
                 await self.bumble.notify_subscriber(connection, self.sending[self.measured], frame)
-            for record in added:
+            for record in records:
                 self.went_out(record)
-        return added
+
+    def _on_disconnection(self, reason: int) -> None:
+        self._asked.clear()
+        super()._on_disconnection(reason)
+        if self._always and not self._offering:
+            self._work.clear()
+            self.work(self._advertise())
 
     def record(self, measurement: Measurement, stamp: datetime | None) -> Kept:
         del stamp  # a sensor stamps with the minutes of its session

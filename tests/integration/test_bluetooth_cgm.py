@@ -19,6 +19,7 @@ from devices.gatt.record_access import report_all, report_from
 from devices.observation import Context, Fact, Observation, Site
 from gateway.roster import sheets
 from gateway.sensors import listed
+from gateway.sessions import Outcome
 from simulators.peripheral import Kept, Measurement
 from simulators.peripheral_cgm import GlucoseSensor
 from simulators.radio import Air
@@ -54,6 +55,11 @@ async def until_kept(running: Edge, count: int) -> list[Observation]:
         while len(running.kept) < count:  # noqa: ASYNC110 - the outbox is the edge's
             await asyncio.sleep(0.02)
     return running.kept
+
+
+async def until_marked(running: Edge, sensor: GlucoseSensor, minute: int) -> None:
+    while (running.outbox.mark(sensor.device, "181F") or (None,) * 3)[2] != minute:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.02)
 
 
 def minutes(found: list[Observation]) -> list[int]:
@@ -290,6 +296,34 @@ async def test_a_session_that_is_over_is_fetched_and_not_listened_to(air: Air, e
         assert minutes(running.kept) == [5, 10]
         assert sensor.operations == []
         assert [sheet.outcome for sheet in sheets(tmp_path / "outbox.sqlite")] == ["collected"]
+
+
+async def test_a_sensor_that_has_nothing_new_is_told_apart_in_the_roster(
+    air: Air, edge: OpenEdge, tmp_path: Path
+) -> None:
+    async with edge() as running, sensor_on(air) as sensor:
+        sensor.stopped = True
+        await within(sensor.measure(glucose(5)))
+        sensor.stays = True
+        await sensor.advertise_on()
+        async with asyncio.timeout(20):
+            while [sheet.outcome for sheet in sheets(tmp_path / "outbox.sqlite")] != [Outcome.NOT_YET]:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert minutes(running.kept) == [5]
+
+
+async def test_the_last_record_told_again_is_not_kept_again(air: Air, edge: OpenEdge) -> None:
+    async with sensor_on(air, knows_start=False) as sensor:
+        async with edge():
+            await within(sensor.measure(glucose(5), glucose(10)))
+        sensor.stays = True
+        async with edge() as running:
+            await sensor.advertise_on()
+            await within(sensor.until_asked())
+            await within(sensor.tell_again())
+            await within(sensor.sense(glucose(15)))
+            await within(until_marked(running, sensor, 15))
+            assert minutes(running.kept) == [5, 10, 15]
 
 
 async def test_nothing_but_the_interval_is_ever_asked_of_the_operations(air: Air, edge: OpenEdge) -> None:
