@@ -108,6 +108,12 @@ class PhdListener:
         """New agents are accepted."""
         return self._server is not None and self._server.is_serving()
 
+    def make_room(self) -> None:
+        """Release whoever has said nothing for longest, if for long; it can come again, as who was refused can."""
+        quietest = min(self.connections, key=lambda one: one.heard_at)
+        if (self.clock() - quietest.heard_at).total_seconds() > self.patience.idle:
+            quietest.release()
+
     def _go_round(self) -> None:
         """Tell when each agent was heard last, now and then: an association may last for days."""
         if self.agents is not None:
@@ -153,6 +159,7 @@ class _Connection(asyncio.Protocol):
         if len(self._listener.connections) >= MOST_CONNECTIONS:
             _log.warning("too many agents", most=MOST_CONNECTIONS)
             transport.abort()
+            self._listener.make_room()
             return
         self._listener.connections.add(self)
         watch(transport)

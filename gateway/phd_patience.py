@@ -14,12 +14,14 @@ from typing import Final, NamedTuple
 
 class Patience(NamedTuple):
     """Seconds. silence: of a connection that is not associated.  unfinished: of an APDU that has begun.  unread: of a
-    peer that does not read what it is told.  goodbye: a little longer than the standard's time for a release."""
+    peer that does not read what it is told.  goodbye: a little longer than the standard's time for a release.  idle: of
+    one that says nothing while there is no place left for others."""
 
     silence: float = 30.0
     unfinished: float = 30.0
     unread: float = 30.0
     goodbye: float = 3.5
+    idle: float = 600.0
 
 
 PATIENCE: Final = Patience()

@@ -142,6 +142,37 @@ async def test_a_peer_that_vanishes_is_asked_for_a_sign_of_life() -> None:
         await line.close()
 
 
+async def refused(port: int) -> bool:
+    line = await Line.to(port)
+    try:
+        await line.say(aarq(CUFF.config))
+        return await line.hear() == ""
+    except ConnectionError:
+        return True
+    finally:
+        await line.close()
+
+
+async def test_where_no_place_is_left_the_quietest_is_released_if_it_has_been_quiet_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.phd_listener.MOST_CONNECTIONS", 2)
+    async with open_to_all(QUICK._replace(idle=0.3)) as (listener, port):
+        quiet, busy = await associated(port), await associated(port)
+        assert await refused(port)
+        assert len(listener.connections) == 2
+        await asyncio.sleep(0.4)
+        busy.writer.write(report())
+        assert (await busy.hear())[16:20] == "0201"
+        assert await refused(port)
+        assert (await quiet.hear())[:4] == "e400"
+        await quiet.say("e500 0002 0000")
+        assert await quiet.hear() == ""
+        newcomer = await associated(port)
+        for line in (quiet, busy, newcomer):
+            await line.close()
+
+
 async def test_of_a_thousand_connections_most_are_refused_and_an_agent_is_heard_afterwards(tmp_path: Path) -> None:
     with Outbox(tmp_path / "outbox.sqlite") as outbox:
         async with open_to_all(Patience(), outbox) as (listener, port):
