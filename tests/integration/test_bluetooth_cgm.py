@@ -20,10 +20,11 @@ from devices.observation import Context, Fact, Observation, Site
 from gateway.roster import sheets
 from gateway.sensors import listed
 from gateway.sessions import Outcome
+from simulators.embedded.broker import Broker
 from simulators.peripheral import Kept, Measurement
 from simulators.peripheral_cgm import GlucoseSensor
 from simulators.radio import Air
-from tests.fix_bluetooth import Edge, OpenEdge
+from tests.fix_bluetooth import Edge, OpenEdge, OpenReceiver, StartGateway
 
 T = TypeVar("T")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -402,3 +403,40 @@ async def test_a_sensor_that_demands_a_bond_is_paired_with(air: Air, edge: OpenE
     async with edge() as running, sensor_on(air, secure=True) as sensor:
         await within(sensor.measure(glucose(5)))
         assert minutes(running.kept) == [5]
+
+
+class Halting(GlucoseSensor):
+    """Stops in the middle of the first telling of what it has stored."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.halted = asyncio.Event()
+
+    async def transmit(self, connection: Connection, chosen: list[Kept]) -> bool:
+        if self.halted.is_set():
+            return await super().transmit(connection, chosen)
+        await super().transmit(connection, chosen[:70])
+        self.halted.set()
+        await asyncio.Event().wait()
+        return True
+
+
+async def test_a_gateway_that_is_killed_amid_the_records_goes_on_where_it_had_committed(
+    air: Air, broker: Broker, gateway: StartGateway, receiver: OpenReceiver
+) -> None:
+    sensor = Halting(air, address="F0:00:00:00:00:08", serial="CGM-1", started_at=BEGAN)
+    async with receiver(broker) as far_end, sensor:
+        sensor.keep(*(glucose(2 * n) for n in range(120)))
+        offer = asyncio.create_task(sensor.offer())
+        with gateway(broker, air=air) as process:
+            await within(sensor.halted.wait())
+            await far_end.until(lambda end: len(end.stored) >= 50)
+            process.kill()
+        with gateway(broker, air=air):
+            await within(offer)
+            await far_end.until(lambda end: len(end.stored) >= 120)
+    assert sensor.requests == [report_all(), report_from(2 * 49 + 1)]
+    assert {one.record_no: one.values for one in far_end.stored.values()} == {
+        2 * n: glucose(2 * n).values for n in range(120)
+    }
+    assert len(far_end.stored) == 120
