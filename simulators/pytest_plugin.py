@@ -7,9 +7,10 @@
     def test_my_kiosk_pushes(suifang_broker):
         sign_in = suifang_broker.credentials("kiosk-1")            # host, port, username, password
 
-Fixtures: `suifang_air`, `suifang_cuff`, `suifang_meter`, `suifang_oximeter`, `suifang_scale` (asynchronous: they need
-pytest-asyncio) and `suifang_broker`. The devices need the extra `suifang[simulators]`; the broker needs Mosquitto, or
-Debian's package archive to fetch one from. Nothing is imported or started until a fixture is asked for.
+Fixtures: `suifang_air`, `suifang_cuff`, `suifang_meter`, `suifang_oximeter`, `suifang_scale`, `suifang_sensor`,
+`suifang_advertising_scale` (asynchronous: they need pytest-asyncio) and `suifang_broker`. The devices need the extra
+`suifang[simulators]`; the broker needs Mosquitto, or Debian's package archive to fetch one from. Nothing is imported or
+started until a fixture is asked for.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import pytest
 
 if TYPE_CHECKING:
     from simulators.embedded.broker import Broker
+    from simulators.peripheral_advertised import AdvertisingScale
     from simulators.radio import Air
     from simulators.virtual import Cuff, Meter, Oximeter, Scale
+    from simulators.virtual_sensor import Sensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -87,6 +90,24 @@ async def suifang_scale(suifang_air: Air) -> AsyncIterator[Scale]:
     from simulators.virtual import Scale  # noqa: PLC0415
 
     async with Scale.on(suifang_air, 4) as scale:
+        yield scale
+
+
+@_asynchronous
+async def suifang_sensor(suifang_air: Air) -> AsyncIterator[Sensor]:
+    """A virtual continuous glucose sensor (record access and live records) on `suifang_air`."""
+    from simulators.virtual_sensor import Sensor  # noqa: PLC0415
+
+    async with Sensor.on(suifang_air, 5) as sensor:
+        yield sensor
+
+
+@_asynchronous
+async def suifang_advertising_scale(suifang_air: Air) -> AsyncIterator[AdvertisingScale]:
+    """A virtual scale that advertises what it measures (`weigh`) and is never connected to, on `suifang_air`."""
+    from simulators.peripheral_advertised import AdvertisingScale  # noqa: PLC0415
+
+    async with AdvertisingScale(suifang_air, address="F0:53:46:DE:00:06") as scale:
         yield scale
 
 

@@ -32,6 +32,24 @@ async def test_my_gateway_hears_the_cuff(suifang_air, suifang_cuff):
 async def test_a_meter_an_oximeter_and_a_scale_are_there(suifang_meter, suifang_oximeter, suifang_scale):
     assert len({d.device for d in (suifang_meter, suifang_oximeter, suifang_scale)}) == 3
     assert not suifang_meter.peripheral.kept
+
+
+async def test_a_scale_that_advertises_is_heard_and_a_sensor_is_found(
+    suifang_air, suifang_sensor, suifang_advertising_scale
+):
+    async with backends(suifang_air.url, identity="mine") as (scanner, _):
+        weighing = asyncio.create_task(suifang_advertising_scale.weigh(71.35))
+        sensing = asyncio.create_task(suifang_sensor.measure(104, 98))
+        heard = {}
+        async with BleakScanner(backend=scanner) as scan:
+            async for device, data in scan.advertisement_data():
+                heard[device.address] = data
+                if {suifang_sensor.address, suifang_advertising_scale.address} <= set(heard):
+                    break
+        sensing.cancel()
+        shown = heard[suifang_advertising_scale.address].service_data
+        assert shown["0000181d-0000-1000-8000-00805f9b34fb"] in (await weighing).frames
+        assert [one.record_no for one in suifang_sensor.peripheral.kept] == [5, 10]
 """
 
 
@@ -56,4 +74,4 @@ def test_somebody_elses_test_reads_a_virtual_cuff(tmp_path: Path) -> None:
     run = ("import sys", f"sys.path.insert(0, {str(ROOT)!r})", "import pytest", "sys.exit(pytest.main(sys.argv[1:]))")
     plugin = ("-p", "no:suifang", "-p", "simulators.pytest_plugin", "-p", "no:cacheprovider")
     done = _python("-c", "; ".join(run), *plugin, "-q", "test_mine.py", cwd=tmp_path)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
