@@ -40,7 +40,13 @@ _READ: Final = (
 
 def note(outbox: Outbox, session: SensorSession) -> None:
     """Write it in place of the sensor's former one. OutboxFull."""
-    outbox.write(_WRITE, {**msgspec.to_builtins(session), "stopped": int(session.stopped)})
+    row = {
+        **msgspec.structs.asdict(session),
+        "began_at": None if session.began_at is None else session.began_at.isoformat(),
+        "stopped": int(session.stopped),
+        "read_at": session.read_at.isoformat(),
+    }
+    outbox.write(_WRITE, row)
     outbox.write(_KEEP_LATEST, {"most": MOST})
 
 
