@@ -7,7 +7,7 @@ Source: ISO/IEEE 11073-20601, clause 6.3 (domain information model: metrics, PM-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -160,14 +160,18 @@ class Configuration(msgspec.Struct, frozen=True):
     def _of_person(self, person: Person, scanner: int) -> Reported:
         found: list[Measured] = []
         unknown: list[Obs] = []
+        said: set[tuple[int, bytes]] = set()
         objects = self.objects
         for obs in person.observations:
             if type(obs) is FixedObs:
                 metric = objects.get(obs.handle)
                 if type(metric) is Metric:
                     one = read_fixed_values(metric, obs.data)
-                    if scanner or not _says_again(found, one):
-                        found.append(one)
+                    if not scanner and _is_of_a_moment(one):
+                        if (obs.handle, obs.data) in said:
+                            continue
+                        said.add((obs.handle, obs.data))
+                    found.append(one)
                 else:
                     unknown.append(obs)
             elif isinstance(obs, VarObs):
@@ -216,10 +220,10 @@ def _of_one_moment(found: list[Measured]) -> list[Measured]:
 _STAMPS: Final = frozenset({Attr.TIME_STAMP_ABS.value, Attr.TIME_STAMP_BO.value})
 
 
-def _says_again(found: Sequence[Measured], one: Measured) -> bool:
-    """Some agents say the same of the same object, of the same moment, twice in a report. (A scanner's buffer holds
-    several values of one moment, which may well be equal.)"""
-    return one.metric.object_class == ObjectClass.METRIC_NU and not _STAMPS.isdisjoint(one.values) and one in found
+def _is_of_a_moment(one: Measured) -> bool:
+    """Some agents say the same of the same object, of the same moment, twice in a report: then it is said once. (A
+    scanner's buffer holds several values of one moment, which may well be equal.)"""
+    return one.metric.object_class == ObjectClass.METRIC_NU and not _STAMPS.isdisjoint(one.values)
 
 
 def _padded(found: tuple[Reported, ...], padding: int) -> tuple[Reported, ...]:

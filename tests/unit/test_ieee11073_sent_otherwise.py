@@ -8,7 +8,7 @@ import pytest
 
 from devices.errors import BadValue, DeviceError
 from devices.gatt.record import DeviceFacts
-from devices.ieee11073 import apdu
+from devices.ieee11073 import apdu, objects
 from devices.ieee11073.association import Aarq, Information
 from devices.ieee11073.attribute import Mapped
 from devices.ieee11073.codes import Attr, Noti
@@ -16,11 +16,11 @@ from devices.ieee11073.data_apdu import EventReport
 from devices.ieee11073.events import write_config
 from devices.ieee11073.fixed_reports import FixedReports
 from devices.ieee11073.manager import Manager
-from devices.ieee11073.objects import Configuration
+from devices.ieee11073.objects import Configuration, Measured, Metric
 from devices.ieee11073.observing import observe
 from devices.ieee11073.outputs import NO_KIND, Keep, Odd
 from devices.ieee11073.reports import MOST_OF_NO_KIND
-from devices.ieee11073.scan_report import FIXED, read_scan, write_scan
+from devices.ieee11073.scan_report import FIXED, FixedObs, agent_report, read_scan, write_scan
 from devices.ieee11073.specializations import Row, configured, standard
 from devices.ieee11073.stamping import Heard
 from devices.ieee11073.terms import Terms
@@ -114,6 +114,32 @@ def test_another_value_or_another_moment_is_another_reading(second: str, records
 def test_without_a_stamp_the_same_twice_is_two_values() -> None:
     for found in heard(standard(0x0190), "f000 0000 0002 000c 0001 0002 0061 0001 0002 0061"):
         assert [one.record_no for one in found] == [0, 1]
+
+
+class Compared:
+    """A value that counts how often it is held against another."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return self is other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_a_long_report_is_not_held_against_itself_value_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many comparisons as pairs of observations would be seconds for the 64 KiB of one APDU."""
+    monkeypatch.setattr(Compared, "times", 0)
+
+    def read(metric: Metric, _data: bytes) -> Measured:
+        return Measured(metric, {Attr.NU_VAL_OBS_SIMP: Compared(), Attr.TIME_STAMP_ABS: STAMP})
+
+    monkeypatch.setattr(objects, "read_fixed_values", read)
+    report = agent_report(0, *(FixedObs(1, number.to_bytes(4)) for number in range(500)))
+    (found,) = standard(0x05DC).read(report)
+    assert len(found.measured) == 500
+    assert Compared.times <= 500
 
 
 def test_a_list_that_goes_on_behind_its_end_is_refused() -> None:
