@@ -127,13 +127,14 @@ async def open_pool(url: str, *, min_size: int = 1, max_size: int = 4) -> AsyncC
 
 async def connect(url: str) -> AsyncConnection:
     """One connection for a writer: autocommit, so that each batch says where its transaction begins. Times come in
-    UTC, whatever the server's own zone is.
+    UTC, whatever the server's own zone is; and no statement is too long, whatever the server allows others: a batch
+    that was cut off would only be tried again, and cut off again.
 
     Errors: `DatabaseUnavailable` with the driver's line.
     """
     try:
         conn = await AsyncConnection.connect(_patient_to_a_point(url), autocommit=True, connect_timeout=5)
-        await _speak_utc(conn)
+        await conn.execute("SET TIME ZONE 'UTC'; SET statement_timeout = 0")
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(" ".join(str(error).split())) from None
     return conn

@@ -201,3 +201,29 @@ async def test_the_ledger_remembers_though_the_rows_beside_it_had_to_be_staged(t
         stored = await commit.store_with_retry(telemetry, directory, [taken(message(*sent))], now=now)
         fates.append((stored.stored, stored.duplicate))
     assert fates == [(1, 0), (1, 1), (0, 1)]
+
+
+async def test_a_server_that_cuts_long_statements_off_does_not_cut_a_batch_off(
+    telemetry: AsyncConnection, migrated_database_url: str
+) -> None:
+    name = telemetry.info.dbname
+    await telemetry.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 100'.encode())
+    conn = await database.connect(migrated_database_url)
+    try:
+        holding = asyncio.Event()
+
+        async def hold() -> None:
+            async with telemetry.transaction():
+                await telemetry.execute("LOCK TABLE telemetry.batch IN ACCESS EXCLUSIVE MODE")
+                holding.set()
+                await telemetry.execute("SELECT pg_sleep(0.5)")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(hold())
+            await holding.wait()
+            stored = await commit.store_with_retry(
+                conn, Directory(), [taken(message(pressure(1)))], now=datetime.now(UTC)
+            )
+    finally:
+        await conn.close()
+    assert stored.stored == 1
