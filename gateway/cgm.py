@@ -19,7 +19,7 @@ from devices.gatt.cgm import CgmMeasurement, CgmRecord
 from devices.gatt.record_access import RecordAccess, ResponseCode, report_all, report_from
 from gateway import record_procedure, roster, sensors
 from gateway.cgm_interval import interval_of
-from gateway.cgm_session import SERVICE, CgmSession, is_marked, read_session
+from gateway.cgm_session import SERVICE, CgmSession, digest, is_marked, read_session
 from gateway.connected import ConnectedDevice
 from gateway.errors import AccessRefused, LinkLost, NoAnswer, OutboxFull
 from gateway.outbox import Mark
@@ -68,7 +68,7 @@ class Sensor:
         self._session = session
         self._mark: Mark | None = None
         self._unproven: Mark | None = None
-        self._kept: set[int] = set()
+        self._kept: dict[int, str] = {}
         self._odd: set[bytes] = set()
         self._doubtful: list[CgmRecord] = []
         self._spacing = 0
@@ -88,7 +88,7 @@ class Sensor:
             device.log.info("another session of the sensor")
         self._mark = None if follows is False else mark
         self._unproven = mark if mark is not None and follows is None else None
-        self._kept = set()
+        self._kept = {}
 
     @property
     def has_memory(self) -> bool:
@@ -134,10 +134,10 @@ class Sensor:
 
     def _on_live(self, one: CgmRecord) -> None:
         number, last = one.time_offset, self._last
-        if number in self._kept or (self._mark is not None and is_marked(one, self._mark)):
+        if self._kept.get(number) == digest(one) or (self._mark is not None and is_marked(one, self._mark)):
             return
-        if number <= last or self._unproven is not None:
-            # an old record, or the first of a new session: its time is not known before the session has been read anew
+        if number in self._kept or number <= last or self._unproven is not None:
+            # an old record, or one of a new session: its time is not known before the session has been read anew
             self._doubtful.append(one)
             self._behind.set()
             return
@@ -156,8 +156,10 @@ class Sensor:
         """Keep what waits. complete: all that was stored has come; else what was measured meanwhile may stand among it,
         and moves no mark."""
         waiting, fetch.waiting = fetch.waiting, []
-        if self._unproven is not None and any(is_marked(one, self._unproven) for one in fetch.came):
-            self._kept.add(self._unproven.sequence)
+        marked = self._unproven
+        shown = [one for one in fetch.came if marked is not None and is_marked(one, marked)]
+        if shown:
+            self._kept[shown[0].time_offset] = digest(shown[0])
             self._unproven = None
         self._note_spacing(fetch.came)
         self._keep(waiting, self._mark_of(fetch, complete=complete), live=False)
@@ -176,7 +178,7 @@ class Sensor:
     def _keep(self, records: list[CgmRecord], mark: Mark | None, *, live: bool) -> None:
         new = list({one.time_offset: one for one in records if one.time_offset not in self._kept}.values())
         self._device.keep(self._session.observed(self._device, new, live=live), mark)
-        self._kept.update(one.time_offset for one in new)
+        self._kept.update((one.time_offset, digest(one)) for one in new)
         self._mark = mark or self._mark
 
     def _note_spacing(self, records: list[CgmRecord]) -> None:
@@ -213,8 +215,8 @@ class Sensor:
             device.log.warning("the roster cannot be written: the disk is full")
 
     async def _look_again(self) -> None:
-        doubtful, self._doubtful = self._doubtful, []
         session = await read_session(self._device)
+        doubtful, self._doubtful = self._doubtful, []
         same = self._mark is None or session.follows(self._mark)
         if same is False:
             # all of the new session is going to be asked for
@@ -244,7 +246,8 @@ class Sensor:
         try:
             asked = report_all() if self._mark is None else report_from(first)
             return await record_procedure.run(self._device, SERVICE, asked, fetch.answer)
-        except (LinkLost, NoAnswer):
+        except (LinkLost, NoAnswer, AccessRefused):
+            # also what was measured while the sensor was busy, before it refused
             self._commit(fetch, complete=False)
             raise
         finally:

@@ -119,22 +119,23 @@ class CgmSession(NamedTuple):
         stamp = (
             _NOT_KNOWN if shown is None else shown.isoformat(),
             _NOT_KNOWN if began is None else began.isoformat(timespec="seconds"),
-            _digest(record),
+            digest(record),
         )
         return Mark(device, SERVICE, record.time_offset, " ".join(stamp))
 
 
 def is_marked(record: CgmRecord, mark: Mark) -> bool:
     """Is this the very record of the mark?"""
-    return record.time_offset == mark.sequence and _digest(record) == _parts(mark)[2]
+    return record.time_offset == mark.sequence and digest(record) == _parts(mark)[2]
 
 
 def _parts(mark: Mark) -> tuple[str, str, str]:
-    start, began, digest = mark.stamp.split(" ")
-    return start, began, digest
+    start, began, of_record = mark.stamp.split(" ")
+    return start, began, of_record
 
 
-def _digest(record: CgmRecord) -> str:
+def digest(record: CgmRecord) -> str:
+    """What tells this record from another of its number."""
     return hashlib.sha256(CgmMeasurement(records=(record,)).encode()).hexdigest()[:16]
 
 

@@ -4,67 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
+from bumble import att
 from bumble.device import Connection
 
 from devices.clock import DateTime
 from devices.gatt.cgm import INTERSTITIAL_FLUID, CgmSessionStartTime
-from devices.gatt.cgm_operations import CgmOpCode
 from devices.gatt.record_access import report_all, report_from
 from devices.observation import Context, Fact, Observation, Site
-from gateway.roster import sheets
-from gateway.sensors import listed
-from gateway.sessions import Outcome
-from simulators.embedded.broker import Broker
-from simulators.peripheral import Kept, Measurement
+from simulators.peripheral import Kept
 from simulators.peripheral_cgm import GlucoseSensor
 from simulators.radio import Air
-from tests.fix_bluetooth import Edge, OpenEdge, OpenReceiver, StartGateway
+from tests.fix_bluetooth import OpenEdge
+from tests.sensing_glucose import BEGAN, NOW, glucose, minutes, sensor_on, until_kept, within
 
-T = TypeVar("T")
-NOW = datetime.now(UTC).replace(microsecond=0)
-BEGAN = NOW - timedelta(hours=6)
-
-
-def glucose(minute: int, value: float | None = None, began: datetime = BEGAN) -> Measurement:
-    """minute: of the session. Without a value it follows from the minute."""
-    return Measurement(
-        kind=INTERSTITIAL_FLUID,
-        values=(100.0 + minute % 50 if value is None else value,),
-        unit="mg/dL",
-        taken_at=began + timedelta(minutes=minute),
-    )
-
-
-def sensor_on(air: Air, **settings: Any) -> GlucoseSensor:
-    settings.setdefault("started_at", BEGAN)
-    return GlucoseSensor(air, address="F0:00:00:00:00:08", serial="CGM-1", **settings)
-
-
-async def within(work: Awaitable[T]) -> T:
-    async with asyncio.timeout(20):
-        return await work
-
-
-async def until_kept(running: Edge, count: int) -> list[Observation]:
-    async with asyncio.timeout(20):
-        while len(running.kept) < count:  # noqa: ASYNC110 - the outbox is the edge's
-            await asyncio.sleep(0.02)
-    return running.kept
-
-
-async def until_marked(running: Edge, sensor: GlucoseSensor, minute: int) -> None:
-    while (running.outbox.mark(sensor.device, "181F") or (None,) * 3)[2] != minute:  # noqa: ASYNC110 - as above
-        await asyncio.sleep(0.02)
-
-
-def minutes(found: list[Observation]) -> list[int]:
-    return [one.record_no for one in found]
+BUSY = 0xFE
 
 
 def oddities(path: Path) -> list[tuple[str, str, str]]:
@@ -264,6 +221,30 @@ async def test_a_start_is_read_in_the_zone_that_the_sensor_tells(air: Air, edge:
         assert (found.measured_at, found.facts) == (BEGAN + timedelta(minutes=60), ())
 
 
+class Refusing(GlucoseSensor):
+    """Is busy when it is asked the first time, measures meanwhile, and refuses from the second time on."""
+
+    asked = 0
+
+    def _on_request(self, connection: Connection, value: bytes) -> None:
+        self.asked += 1
+        if self.asked == 1:
+            self.work(self.sense(glucose(355)))
+            raise att.ATT_Error(BUSY)
+        raise att.ATT_Error(att.ErrorCode.WRITE_NOT_PERMITTED)
+
+
+async def test_what_is_measured_while_the_sensor_is_busy_is_kept_though_it_refuses_its_records(
+    air: Air, edge: OpenEdge
+) -> None:
+    sensor = Refusing(air, address="F0:00:00:00:00:08", serial="CGM-1", started_at=BEGAN, stays=True)
+    async with edge() as running, sensor:
+        sensor.keep(glucose(350))
+        offer = asyncio.ensure_future(sensor.offer())
+        assert minutes(await until_kept(running, 1)) == [355]
+        offer.cancel()
+
+
 class BeyondTheCalendar(GlucoseSensor):
     def _session_start(self, _connection: Connection) -> bytes:
         return CgmSessionStartTime(session_start_time=DateTime(9999, 12, 31, 23, 0, 0), time_zone=-48).encode()
@@ -274,169 +255,3 @@ async def test_a_start_at_the_end_of_the_calendar_ends_nothing(air: Air, edge: O
     async with edge() as running, sensor:
         await within(sensor.measure(glucose(5), glucose(350)))
         assert minutes(running.kept) == [5, 350]
-
-
-# -- sessions
-
-
-async def test_a_new_session_is_fetched_from_its_beginning(air: Air, edge: OpenEdge) -> None:
-    async with edge() as running, sensor_on(air) as sensor:
-        await within(sensor.measure(glucose(5), glucose(10)))
-        sensor.restart(NOW - timedelta(hours=1))
-        await within(sensor.measure(*(glucose(minute, 200.0, began=sensor.started_at) for minute in (5, 10, 15))))
-        assert sensor.requests == [report_all(), report_all()]
-        found = running.kept[2:]
-        assert minutes(found) == [5, 10, 15]
-        assert found[0].measured_at == sensor.started_at + timedelta(minutes=5)
-
-
-async def test_a_session_that_is_over_is_fetched_and_not_listened_to(air: Air, edge: OpenEdge, tmp_path: Path) -> None:
-    async with edge(idle_s=60.0) as running, sensor_on(air) as sensor:
-        sensor.stopped = True
-        await within(sensor.measure(glucose(5), glucose(10)))
-        assert minutes(running.kept) == [5, 10]
-        assert sensor.operations == []
-        assert [sheet.outcome for sheet in sheets(tmp_path / "outbox.sqlite")] == ["collected"]
-
-
-async def test_a_sensor_that_has_nothing_new_is_told_apart_in_the_roster(
-    air: Air, edge: OpenEdge, tmp_path: Path
-) -> None:
-    async with edge() as running, sensor_on(air) as sensor:
-        sensor.stopped = True
-        await within(sensor.measure(glucose(5)))
-        sensor.stays = True
-        await sensor.advertise_on()
-        async with asyncio.timeout(20):
-            while [sheet.outcome for sheet in sheets(tmp_path / "outbox.sqlite")] != [Outcome.NOT_YET]:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-        assert minutes(running.kept) == [5]
-
-
-async def test_the_last_record_told_again_is_not_kept_again(air: Air, edge: OpenEdge) -> None:
-    async with sensor_on(air, knows_start=False) as sensor:
-        async with edge():
-            await within(sensor.measure(glucose(5), glucose(10)))
-        sensor.stays = True
-        async with edge() as running:
-            await sensor.advertise_on()
-            await within(sensor.until_asked())
-            await within(sensor.tell_again())
-            await within(sensor.sense(glucose(15)))
-            await within(until_marked(running, sensor, 15))
-            assert minutes(running.kept) == [5, 10, 15]
-
-
-async def test_nothing_but_the_interval_is_ever_asked_of_the_operations(air: Air, edge: OpenEdge) -> None:
-    async with edge() as running, sensor_on(air, stays=True) as sensor:
-        await within(sensor.measure_and_stay(glucose(5)))
-        await until_kept(running, 1)
-        await within(sensor.until_asked())
-        assert [one.op_code for one in sensor.operations] == [CgmOpCode.GET_COMMUNICATION_INTERVAL]
-        assert [one.e2e_crc for one in sensor.operations] == [True]
-
-
-# -- while it is listened to
-
-
-async def test_what_is_measured_while_the_gateway_listens_is_kept_at_once(air: Air, edge: OpenEdge) -> None:
-    async with edge() as running, sensor_on(air, stays=True) as sensor:
-        await within(sensor.measure_and_stay(glucose(5), glucose(10)))
-        await within(sensor.until_asked())
-        await within(sensor.sense(glucose(15)))
-        await until_kept(running, 3)
-        mark = running.outbox.mark(sensor.device, "181F")
-        assert mark is not None
-        # in the spacing of the stored ones: nothing was missed, nothing more is asked
-        assert (mark.sequence, sensor.requests) == (15, [report_all()])
-
-
-async def test_a_live_record_behind_a_gap_is_kept_and_what_lies_between_is_asked_for(air: Air, edge: OpenEdge) -> None:
-    async with edge() as running, sensor_on(air, stays=True) as sensor:
-        await within(sensor.measure_and_stay(glucose(5), glucose(10)))
-        await within(sensor.until_asked())
-        sensor.keep(glucose(15), glucose(20))
-        await within(sensor.sense(glucose(25)))
-        await until_kept(running, 5)
-        assert minutes(running.kept) == [5, 10, 25, 15, 20]
-        assert sensor.requests == [report_all(), report_from(11)]
-
-
-async def test_a_live_record_that_cannot_be_read_is_asked_for(air: Air, edge: OpenEdge) -> None:
-    async with edge() as running, sensor_on(air, stays=True) as sensor:
-        await within(sensor.measure_and_stay(glucose(5), glucose(10)))
-        await within(sensor.until_asked())
-        sensor.spoils = {15: 1}
-        await within(sensor.sense(glucose(15)))
-        await until_kept(running, 3)
-        assert minutes(running.kept) == [5, 10, 15]
-
-
-async def test_a_session_begun_while_the_gateway_listens_is_read_anew(air: Air, edge: OpenEdge) -> None:
-    async with edge() as running, sensor_on(air, stays=True) as sensor:
-        await within(sensor.measure_and_stay(glucose(100), glucose(105)))
-        await within(sensor.until_asked())
-        sensor.restart(NOW - timedelta(minutes=30))
-        sensor.keep(glucose(5, 200.0, began=sensor.started_at))
-        await within(sensor.sense(glucose(10, 200.0, began=sensor.started_at)))
-        found = (await until_kept(running, 4))[2:]
-        assert minutes(found) == [5, 10]
-        assert [one.measured_at for one in found] == [sensor.started_at + timedelta(minutes=n) for n in (5, 10)]
-
-
-async def test_the_status_shows_since_when_a_sensor_runs_and_how_long_it_will(
-    air: Air, edge: OpenEdge, tmp_path: Path
-) -> None:
-    async with edge(), sensor_on(air, run_time=240) as sensor:
-        await within(sensor.measure(glucose(5), glucose(10)))
-    database = sqlite3.connect(tmp_path / "outbox.sqlite")
-    try:
-        (shown,) = listed(database)
-    finally:
-        database.close()
-    assert (shown["device"], shown["kept_until"], shown["stopped"]) == (sensor.device, 10, False)
-    assert abs(datetime.fromisoformat(shown["began_at"]) - BEGAN) <= timedelta(seconds=90)
-    assert datetime.fromisoformat(shown["ends_at"]) - datetime.fromisoformat(shown["began_at"]) == timedelta(hours=240)
-
-
-async def test_a_sensor_that_demands_a_bond_is_paired_with(air: Air, edge: OpenEdge) -> None:
-    async with edge() as running, sensor_on(air, secure=True) as sensor:
-        await within(sensor.measure(glucose(5)))
-        assert minutes(running.kept) == [5]
-
-
-class Halting(GlucoseSensor):
-    """Stops in the middle of the first telling of what it has stored."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.halted = asyncio.Event()
-
-    async def transmit(self, connection: Connection, chosen: list[Kept]) -> bool:
-        if self.halted.is_set():
-            return await super().transmit(connection, chosen)
-        await super().transmit(connection, chosen[:70])
-        self.halted.set()
-        await asyncio.Event().wait()
-        return True
-
-
-async def test_a_gateway_that_is_killed_amid_the_records_goes_on_where_it_had_committed(
-    air: Air, broker: Broker, gateway: StartGateway, receiver: OpenReceiver
-) -> None:
-    sensor = Halting(air, address="F0:00:00:00:00:08", serial="CGM-1", started_at=BEGAN)
-    async with receiver(broker) as far_end, sensor:
-        sensor.keep(*(glucose(2 * n) for n in range(120)))
-        offer = asyncio.create_task(sensor.offer())
-        with gateway(broker, air=air) as process:
-            await within(sensor.halted.wait())
-            await far_end.until(lambda end: len(end.stored) >= 50)
-            process.kill()
-        with gateway(broker, air=air):
-            await within(offer)
-            await far_end.until(lambda end: len(end.stored) >= 120)
-    assert sensor.requests == [report_all(), report_from(2 * 49 + 1)]
-    assert {one.record_no: one.values for one in far_end.stored.values()} == {
-        2 * n: glucose(2 * n).values for n in range(120)
-    }
-    assert len(far_end.stored) == 120
