@@ -88,7 +88,8 @@ class OmronRecord(Characteristic, frozen=True, kw_only=True):
 
     @property
     def sequence_number(self) -> int:
-        """Of the record, octets 10 and 11: of a captured memory, it grows with the slots."""
+        """Of the record, octets 10 and 11: of a captured memory, it grows with the slots. It identifies nothing: the
+        stamp has seconds, and what is stored without a number would come a second time with one."""
         return int.from_bytes(self.rest[2:4], "little")
 
 
@@ -110,7 +111,6 @@ def observe(slot: OmronRecord, source: record.DeviceFacts, moment: Moment) -> tu
             time=place(at, moment, live=False),
             facts=facts,
             trailing=slot.trailing,
-            record_no=slot.sequence_number,
         ),
     )
 

@@ -104,8 +104,12 @@ def test_an_empty_slot_is_no_record(octets: bytes) -> None:
 def test_captured_slots_are_what_the_cuff_showed(
     octets: str, values: tuple[float | None, ...], at: datetime, number: int
 ) -> None:
-    (seen,) = observe(decode("OMRON:EEPROM14LE", bytes.fromhex(octets)), SOURCE, HEARD)
-    assert (seen.values, seen.device_at, seen.record_no) == (values, at, number)
+    slot = decode("OMRON:EEPROM14LE", bytes.fromhex(octets))
+    assert isinstance(slot, OmronRecord)
+    (seen,) = observe(slot, SOURCE, HEARD)
+    assert (seen.values, seen.device_at, slot.sequence_number) == (values, at, number)
+    # the key of what is stored already
+    assert seen.record_no == 0
 
 
 def test_what_the_cuff_felt_is_a_fact() -> None:
