@@ -112,6 +112,7 @@ class PhdListener:
         """Release whoever has said nothing for longest, if for long; it can come again, as who was refused can."""
         quietest = min(self.connections, key=lambda one: one.heard_at)
         if (self.clock() - quietest.heard_at).total_seconds() > self.patience.idle:
+            quietest.leaves = True
             quietest.release()
 
     def _go_round(self) -> None:
@@ -149,6 +150,8 @@ class _Connection(asyncio.Protocol):
         self._about: Information | None = None
         self._waveforms = 0
         self.heard_at = listener.clock()
+        self.leaves = False
+        """Its place is wanted: once released, it is not waited for to associate anew."""
         self.ended = asyncio.Event()
 
     # -- the transport
@@ -317,7 +320,7 @@ class _Connection(asyncio.Protocol):
         self._log.info("association", state=output.state.value, why=output.why, device=self._device)
         self._waits.stop("silence")
         if output.state is State.UNASSOCIATED:
-            if output.why == Event.RX_GARBAGE or not self._listener.is_open:
+            if output.why == Event.RX_GARBAGE or self.leaves or not self._listener.is_open:
                 # a stream of something else cannot be understood again
                 self.drop()
             else:

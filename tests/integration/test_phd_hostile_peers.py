@@ -21,7 +21,7 @@ from tests.fix_bluetooth import kept_in
 from tests.foreign_20601 import SAMPLES, Line, aarq, hex_, stamp
 
 CUFF = SAMPLES["cuff"]
-QUICK = Patience(silence=0.4, unfinished=0.4, unread=0.4, goodbye=0.4)
+QUICK = Patience(unfinished=0.4, unread=0.4, goodbye=0.4)
 
 
 class Nothing:
@@ -66,7 +66,7 @@ async def none_left(listener: PhdListener) -> None:
 
 @pytest.mark.parametrize("start", ["", "e2", "e200 ffff 8000", "e700 0100"])
 async def test_a_connection_that_never_says_a_whole_word_loses_its_place(start: str) -> None:
-    async with open_to_all(QUICK) as (listener, port):
+    async with open_to_all(QUICK._replace(silence=0.4)) as (listener, port):
         line = await Line.to(port)
         if start:
             await line.say(start)
@@ -88,14 +88,15 @@ async def test_an_apdu_that_comes_octet_by_octet_for_ever_is_given_up() -> None:
 
 async def test_an_agent_whose_reads_always_end_in_the_middle_of_the_next_report_is_heard(tmp_path: Path) -> None:
     with Outbox(tmp_path / "outbox.sqlite") as outbox:
-        async with open_to_all(QUICK, outbox) as (_, port):
+        # longer than the time between two reports by far, and shorter than all of them take
+        async with open_to_all(Patience(unfinished=2.0), outbox) as (_, port):
             line = await associated(port)
             stream = b"".join(report(number) for number in range(13))
             size = len(report())
             for at in range(0, len(stream) - size, size):
                 line.writer.write(stream[at + (at > 0) * 10 : at + size + 10])
                 assert (await line.hear())[16:20] == "0201"
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.2)
             await line.close()
         assert len(kept_in(outbox)) == 12
 
@@ -109,7 +110,7 @@ async def deaf(listener: PhdListener, port: int) -> Line:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, 4096)
     many = report() * 1000
     async with asyncio.timeout(20):
-        while not transport_of(connection).get_write_buffer_size():
+        while listener.connections and not transport_of(connection).get_write_buffer_size():
             line.writer.write(many)
             await asyncio.sleep(0.01)
     return line
@@ -167,7 +168,8 @@ async def test_where_no_place_is_left_the_quietest_is_released_if_it_has_been_qu
         assert await refused(port)
         assert (await quiet.hear())[:4] == "e400"
         await quiet.say("e500 0002 0000")
-        assert await quiet.hear() == ""
+        async with asyncio.timeout(20):  # the place is free at once, not after another silence
+            assert await quiet.hear() == ""
         newcomer = await associated(port)
         for line in (quiet, busy, newcomer):
             await line.close()
@@ -177,9 +179,13 @@ async def test_of_a_thousand_connections_most_are_refused_and_an_agent_is_heard_
     with Outbox(tmp_path / "outbox.sqlite") as outbox:
         async with open_to_all(Patience(), outbox) as (listener, port):
             first = await associated(port)
-            lines = [await Line.to(port) for _ in range(1000)]
-            refused = await asyncio.gather(*(line.hear() for line in lines[MOST_CONNECTIONS:]))
-            assert set(refused) == {""}
+            lines = [await Line.to(port) for _ in range(MOST_CONNECTIONS - 1)]
+            for _ in range(10):
+                # a hundred at a time: this process may not have files for a thousand
+                others = [await Line.to(port) for _ in range(100)]
+                assert {await line.hear() for line in others} == {""}
+                for line in others:
+                    await line.close()
             assert len(listener.connections) == MOST_CONNECTIONS
             first.writer.write(report())
             assert (await first.hear())[16:20] == "0201"
