@@ -160,17 +160,20 @@ class Configuration(msgspec.Struct, frozen=True):
     def _of_person(self, person: Person, scanner: int) -> Reported:
         found: list[Measured] = []
         unknown: list[Obs] = []
+        first: dict[int, bytes] = {}
         said: set[tuple[int, bytes]] = set()
         objects = self.objects
         for obs in person.observations:
             if type(obs) is FixedObs:
                 metric = objects.get(obs.handle)
                 if type(metric) is Metric:
-                    one = read_fixed_values(metric, obs.data)
-                    if not scanner and _is_of_a_moment(one):
-                        if (obs.handle, obs.data) in said:
+                    handle, data = obs.handle, obs.data
+                    one = read_fixed_values(metric, data)
+                    before = first.setdefault(handle, data)
+                    if before is not data and not scanner and _is_of_a_moment(one):
+                        if before == data or (handle, data) in said:
                             continue
-                        said.add((obs.handle, obs.data))
+                        said.add((handle, data))
                     found.append(one)
                 else:
                     unknown.append(obs)
