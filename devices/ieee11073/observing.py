@@ -109,6 +109,17 @@ class _Draft:
         self.trailing = b""
 
 
+class _Drafts:
+    """Those of one kind. first_free: by slot and whether a fast or slow value seeks it, before which draft nothing is
+    free; what is filled stays so, and a report may have thousands."""
+
+    __slots__ = ("all", "first_free")
+
+    def __init__(self) -> None:
+        self.all: list[_Draft] = []
+        self.first_free: dict[tuple[int, bool], int] = {}
+
+
 def observe(reported: Iterable[Reported], source: DeviceFacts, heard: Heard) -> tuple[Observation, ...]:
     """The observations in a report, person by person. What has no kind here gives none."""
     found: list[Observation] = []
@@ -170,7 +181,7 @@ def _by_stamp(measured: tuple[Measured, ...]) -> Iterable[tuple[Stamp | None, Se
 def _of_record(
     group: Sequence[Measured], source: DeviceFacts, time: CorrectedTime, slot: int | None
 ) -> list[Observation]:
-    drafts: dict[int, list[_Draft]] = {}
+    drafts: dict[int, _Drafts] = {}
     enumerations: list[Measured] = []
     for measured in group:
         metric = measured.metric
@@ -181,28 +192,33 @@ def _of_record(
         for number in numbers_of(measured):
             place_there = PLACES.get(number.code)
             if place_there is not None:
-                _fill(drafts.setdefault(place_there.kind, []), place_there, number, modal, measured.trailing)
+                filled = drafts.get(place_there.kind)
+                if filled is None:
+                    filled = drafts[place_there.kind] = _Drafts()
+                _fill(filled, place_there, number, modal, measured.trailing)
     if not drafts:
         return []
     beside = circumstances(enumerations) if enumerations else NONE
     return [
         observation
         for kind, filled in drafts.items()
-        for draft in filled
+        for draft in filled.all
         if (observation := _observation(kind, draft, source, time, slot, beside)) is not None
     ]
 
 
-def _fill(drafts: list[_Draft], there: Place, number: Number, modal: bool, trailing: bytes) -> None:
+def _fill(drafts: _Drafts, there: Place, number: Number, modal: bool, trailing: bytes) -> None:
     """Into the first draft that has the slot free; a plain value takes the place of a fast or slow one."""
-    for draft in drafts:
-        if there.slot not in draft.slots or (there.slot in draft.modal and not modal):
-            break
-    else:
-        if modal and drafts:
+    key, found = (there.slot, modal), drafts.all
+    at = drafts.first_free.get(key, 0)
+    while at < len(found) and there.slot in found[at].slots and (modal or there.slot not in found[at].modal):
+        at += 1
+    drafts.first_free[key] = at
+    if at == len(found):
+        if modal and found:
             return
-        draft = _Draft(len(drafts))
-        drafts.append(draft)
+        found.append(_Draft(at))
+    draft = found[at]
     draft.slots[there.slot] = number
     if modal:
         draft.modal.add(there.slot)

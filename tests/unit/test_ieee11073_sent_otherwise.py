@@ -8,7 +8,7 @@ import pytest
 
 from devices.errors import BadValue, DeviceError
 from devices.gatt.record import DeviceFacts
-from devices.ieee11073 import apdu, objects
+from devices.ieee11073 import apdu, objects, observing
 from devices.ieee11073.association import Aarq, Information
 from devices.ieee11073.attribute import Mapped
 from devices.ieee11073.codes import Attr, Noti
@@ -140,6 +140,31 @@ def test_a_long_report_is_not_held_against_itself_value_by_value(monkeypatch: py
     (found,) = standard(0x05DC).read(report)
     assert len(found.measured) == 500
     assert Compared.times <= 500
+
+
+class Looked(dict[int, object]):
+    """The slots of an observation; counts how often one is looked for."""
+
+    times = 0
+
+    def __contains__(self, key: object) -> bool:
+        Looked.times += 1
+        return super().__contains__(key)
+
+
+def test_values_of_one_moment_are_not_each_offered_to_all_observations(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Draft(observing._Draft):
+        def __init__(self, number: int) -> None:
+            super().__init__(number)
+            self.slots = Looked()  # type: ignore[assignment]
+
+    monkeypatch.setattr(Looked, "times", 0)
+    monkeypatch.setattr(observing, "_Draft", Draft)
+    values = (FixedObs(1, bytes.fromhex(f"ff00{number:04x} {STAMP}")) for number in range(500))
+    reported = standard(0x05DC).read(agent_report(0, *values))
+    found = observe(reported, DeviceFacts("eui64:0102030405060708"), Heard.at(NOW))
+    assert [one.record_no for one in found] == list(range(500))
+    assert Looked.times <= 1000
 
 
 def test_a_list_that_goes_on_behind_its_end_is_refused() -> None:
