@@ -255,20 +255,24 @@ class Sensor:
             self._fetch = None
 
     async def listen(self) -> None:
-        """Until the sensor goes, or is silent for longer than it says that it is. LinkLost, NoAnswer, OutboxFull."""
+        """Until the sensor goes, is silent for longer than it says that it is, or the gateway is stopped.
+
+        LinkLost, NoAnswer, OutboxFull.
+        """
         device = self._device
         if self._session.stopped:
             return
         interval = await interval_of(device, crc=bool(self._session.e2e_crc))
         silence = device.terms.idle_s + 60 * interval
         while not device.link.closed.is_set() and device.failure is None:
-            waits = {asyncio.ensure_future(device.quiet(silence)), asyncio.ensure_future(self._behind.wait())}
+            ends = (device.quiet(silence), device.stop.wait(), self._behind.wait())
+            waits = [asyncio.ensure_future(end) for end in ends]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for wait in waits:
                     wait.cancel()
-            if not self._behind.is_set():
+            if device.stop.is_set() or not self._behind.is_set():
                 return
             await self.catch_up()
 

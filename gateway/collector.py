@@ -101,14 +101,14 @@ class Collector:
             async with asyncio.TaskGroup() as sessions:
                 stopped = sessions.create_task(stop.wait())
                 while not stop.is_set():
-                    await self._next(sessions, stopped)
+                    await self._next(sessions, stopped, stop)
                 await self._drain()
         except* RadioGone as group:
             raise RadioGone(f"{group.exceptions[0]}") from group
         except* GatewayError as group:
             raise group.exceptions[0] from group
 
-    async def _next(self, sessions: asyncio.TaskGroup, stopped: asyncio.Task[bool]) -> None:
+    async def _next(self, sessions: asyncio.TaskGroup, stopped: asyncio.Task[bool], stop: asyncio.Event) -> None:
         """Find one device and begin its session."""
         if self._outbox.full:
             # A device that is not connected to keeps its records; one that is connected to would be told "received".
@@ -133,7 +133,7 @@ class Collector:
         if discovery is None:
             return
         connected = asyncio.Event()
-        session = sessions.create_task(self._session(discovery, connected))
+        session = sessions.create_task(self._session(discovery, connected, stop))
         self._talking[discovery.address] = session
         # the adapter does one thing at a time: no scan while a connection is being made
         waiting = asyncio.ensure_future(connected.wait())
@@ -160,12 +160,12 @@ class Collector:
         rest = self._rests.get(discovery.address)
         return rest is None or rest.until <= self._clock()
 
-    async def _session(self, discovery: Discovery, connected: asyncio.Event) -> None:
+    async def _session(self, discovery: Discovery, connected: asyncio.Event, stop: asyncio.Event) -> None:
         good = False
         try:
             async with self._radio.connect(discovery) as link:
                 connected.set()
-                device = ConnectedDevice(link, discovery, self._outbox, self._terms, self._clock)
+                device = ConnectedDevice(link, discovery, self._outbox, self._terms, self._clock, stop=stop)
                 good = await follow(device) in _GOOD
         except (LinkLost, NoAnswer) as error:
             _log.info("no connection", address=discovery.address, why=error.detail)

@@ -70,15 +70,24 @@ class Plate(NamedTuple):
 
 
 class ConnectedDevice:
-    """What is known of the device while it is connected. kept: observations.  failure: why nothing more is kept."""
+    """What is known of the device while it is connected. kept: observations.  failure: why nothing more is kept.
+    stop: the gateway ends; what is under way may finish, and nothing more is waited for."""
 
     def __init__(
-        self, link: Link, discovery: Discovery, outbox: Outbox, terms: Terms, clock: Callable[[], datetime] = utc_now
+        self,
+        link: Link,
+        discovery: Discovery,
+        outbox: Outbox,
+        terms: Terms,
+        clock: Callable[[], datetime] = utc_now,
+        *,
+        stop: asyncio.Event | None = None,
     ) -> None:
         self.link = link
         self.outbox = outbox
         self.clock = clock
         self.terms = terms
+        self.stop = stop or asyncio.Event()
         self.plate = Plate(f"ble:{discovery.address.lower()}")
         self.product: Product | None = None
         self.device_now: datetime | None = None

@@ -145,6 +145,18 @@ async def test_a_session_begun_while_the_gateway_listens_may_number_as_the_one_b
         assert [one.measured_at for one in found] == [sensor.started_at + timedelta(minutes=n) for n in (5, 10)]
 
 
+async def test_a_gateway_that_is_stopped_does_not_wait_for_a_sensor_that_goes_on(
+    air: Air, edge: OpenEdge, tmp_path: Path
+) -> None:
+    async with edge(idle_s=60.0) as running, sensor_on(air, stays=True) as sensor:
+        await within(sensor.measure_and_stay(glucose(5), glucose(10)))
+        await within(sensor.until_asked())
+        running.stop.set()
+        await within(running.task)
+        # the session was ended in good order, not cut short when the time to drain was over
+        assert [sheet.outcome for sheet in sheets(tmp_path / "outbox.sqlite")] == ["collected"]
+
+
 async def test_the_status_shows_since_when_a_sensor_runs_and_how_long_it_will(
     air: Air, edge: OpenEdge, tmp_path: Path
 ) -> None:
