@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX: Final = "SUIFANG_MONITOR_"
+_YEAR_DAYS: Final = 366
 
 
 class DatabaseSettings(BaseSettings):
@@ -38,14 +39,14 @@ class Settings(BaseSettings):
     edition: str
     programmes: tuple[str, ...] = ("hypertension", "diabetes")
     site_zone: str = "Asia/Shanghai"
-    page_within_hours: int = Field(default=24, ge=1)
-    history_days: int = Field(default=90, ge=1)
-    poll_seconds: float = Field(default=5.0, gt=0)
-    regular_visit_days: int = Field(default=91, ge=7)
+    page_within_hours: int = Field(default=24, ge=1, le=_YEAR_DAYS * 24)
+    history_days: int = Field(default=90, ge=1, le=100 * _YEAR_DAYS)
+    poll_seconds: float = Field(default=5.0, gt=0, le=86400, allow_inf_nan=False)
+    regular_visit_days: int = Field(default=91, ge=7, le=100 * _YEAR_DAYS)
     schedule_hour: int = Field(default=1, ge=0, le=23)
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
-    session_idle_minutes: int = Field(default=30, ge=1)
+    session_idle_minutes: int = Field(default=30, ge=1, le=_YEAR_DAYS * 1440)
     simulated_banner: bool = False
     secure_cookies: bool = True
 
