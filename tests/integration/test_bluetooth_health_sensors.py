@@ -170,14 +170,6 @@ async def test_what_an_oddity_keeps_of_a_value_in_segments_can_be_decoded_again(
 class Unwilling(Sensor):
     """It refuses its memory, and measures afterwards."""
 
-    def _plate(self) -> list[Service]:
-        found = super()._plate()
-        if (shows := self.shows) is not None:
-            value = CharacteristicValue[bytes](read=lambda _connection: shows().octets)
-            clock = Characteristic[Any]("2BF2", READ, Characteristic.READABLE, value)
-            found.append(Service(core.UUID.from_16_bits(0x183F), [clock]))
-        return found
-
     def _on_command(self, connection: Connection, value: bytes) -> None:
         self.commands.append(value)
 
