@@ -16,36 +16,14 @@ from devices.errors import BadValue, Truncated
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.health_observation import HealthObservation, observation_in
 from devices.gatt.octet_cursor import Cursor
-from devices.gatt.segmentation import Header, joined
+from devices.gatt.segment import Segment
+from devices.gatt.segmentation import joined
 from devices.medfloat import Medfloat
 from devices.octets import FLOAT, U8, U32, Field, Layout
 
 
-class HealthObservationSegment(Characteristic, frozen=True, kw_only=True):
-    """One segment. first, last: of an observation.  counter: 6 bits."""
-
-    layout: ClassVar[Layout] = Layout((Field("header", U8),), flags="")
-
-    first: bool
-    last: bool
-    counter: int
-    segment: bytes = b""
-
-    @classmethod
-    def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
-        """From octets. Truncated: no header."""
-        values = (layout or cls.layout).unpack(data)
-        first, last, counter = Header.of(values["header"])
-        return cls(first=first, last=last, counter=counter, segment=values.get("trailing", b""))
-
-    def encode(self, layout: Layout | None = None) -> bytes:
-        """To octets. BadValue: the counter does not fit six bits."""
-        return (layout or self.layout).pack({"header": self.header.octet}) + self.segment
-
-    @property
-    def header(self) -> Header:
-        """As `segmentation.Joining` takes it."""
-        return Header(self.first, self.last, self.counter)
+class HealthObservationSegment(Segment, frozen=True, kw_only=True):
+    """One segment of an observation."""
 
 
 class LiveHealthObservations(HealthObservationSegment, frozen=True, kw_only=True):

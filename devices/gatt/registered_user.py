@@ -5,12 +5,10 @@ From one implementation (Goodix uds.c): a segmentation header as of a Blood Pres
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import ClassVar, Final, NamedTuple
 
 from devices.errors import Truncated
-from devices.gatt.characteristic import Characteristic
-from devices.gatt.segmentation import Header
-from devices.octets import U8, Field, Layout
+from devices.gatt.segment import Segment
 
 _NAME_PRESENT: Final = 0x01
 _NAME_TRUNCATED: Final = 0x02
@@ -34,32 +32,10 @@ class ListedUser(NamedTuple):
         return bool(self.flags & _NAME_TRUNCATED)
 
 
-class RegisteredUser(Characteristic, frozen=True, kw_only=True):
-    """0x2B37, indicated: one segment. first, last: of a user.  counter: 6 bits."""
+class RegisteredUser(Segment, frozen=True, kw_only=True):
+    """0x2B37, indicated: one segment of a user."""
 
     uuid: ClassVar[str] = "2B37"
-    layout: ClassVar[Layout] = Layout((Field("header", U8),), flags="")
-
-    first: bool
-    last: bool
-    counter: int
-    segment: bytes = b""
-
-    @classmethod
-    def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
-        """From octets. Truncated: no header."""
-        values = (layout or cls.layout).unpack(data)
-        first, last, counter = Header.of(values["header"])
-        return cls(first=first, last=last, counter=counter, segment=values.get("trailing", b""))
-
-    def encode(self, layout: Layout | None = None) -> bytes:
-        """To octets. BadValue: the counter does not fit six bits."""
-        return (layout or self.layout).pack({"header": self.header.octet}) + self.segment
-
-    @property
-    def header(self) -> Header:
-        """As `segmentation.Joining` takes it."""
-        return Header(self.first, self.last, self.counter)
 
     @property
     def user(self) -> ListedUser | None:
