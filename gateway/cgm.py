@@ -136,15 +136,14 @@ class Sensor:
         number, last = one.time_offset, self._last
         if self._kept.get(number) == digest(one) or (self._mark is not None and is_marked(one, self._mark)):
             return
-        if number in self._kept or number <= last or self._unproven is not None:
-            # an old record, or one of a new session: its time is not known before the session has been read anew
-            self._doubtful.append(one)
-            self._behind.set()
+        proven = last >= 0 and self._unproven is None and not self._behind.is_set()
+        is_next = proven and number not in self._kept and 0 < number - last <= self._spacing
+        if is_next or not (self.has_memory or number in self._kept):
+            self._keep([one], self._session.mark(self._device.plate.device, one) if is_next else None, live=True)
             return
-        follows = last >= 0 and number - last <= self._spacing and not self._behind.is_set()
-        if not follows:
-            self._behind.set()
-        self._keep([one], self._session.mark(self._device.plate.device, one) if follows else None, live=True)
+        # an old record, one behind a gap, or one of a new session: its time is not known before that has been read anew
+        self._doubtful.append(one)
+        self._behind.set()
 
     # -- what is kept
 

@@ -145,6 +145,19 @@ async def test_a_session_begun_while_the_gateway_listens_may_number_as_the_one_b
         assert [one.measured_at for one in found] == [sensor.started_at + timedelta(minutes=n) for n in (5, 10)]
 
 
+async def test_a_session_whose_first_record_comes_after_a_long_warming_up_is_read_anew(
+    air: Air, edge: OpenEdge
+) -> None:
+    async with edge() as running, sensor_on(air, stays=True) as sensor:
+        await within(sensor.measure_and_stay(glucose(5), glucose(10)))
+        await within(sensor.until_asked())
+        sensor.restart(NOW - timedelta(minutes=60))
+        # its number is behind the mark of the session before, as that of a record behind a gap
+        await within(sensor.sense(glucose(60, 200.0, began=sensor.started_at)))
+        found = (await until_kept(running, 3))[2:]
+        assert [one.measured_at for one in found] == [sensor.started_at + timedelta(minutes=60)]
+
+
 async def test_a_gateway_that_is_stopped_does_not_wait_for_a_sensor_that_goes_on(
     air: Air, edge: OpenEdge, tmp_path: Path
 ) -> None:
