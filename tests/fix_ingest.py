@@ -235,6 +235,14 @@ def suifang_ingest(url: str, *arguments: str, **settings: str) -> tuple[int, lis
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
+def assert_refused(url: str, arguments: str, *, status: int, complaint: str) -> None:
+    """The command says in a line what is wrong with the arguments, and does nothing."""
+    code, lines, told = suifang_ingest(url, *arguments.split())
+    assert (code, lines) == (status, [])
+    assert complaint in told
+    assert "Traceback" not in told
+
+
 @pytest.fixture
 async def telemetry(migrated_database_url: str) -> AsyncIterator[AsyncConnection]:
     """A connection in autocommit mode to this test's migrated database."""
