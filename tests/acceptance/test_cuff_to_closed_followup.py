@@ -34,6 +34,7 @@ async def test_a_nurse_sees_an_emergency_arrive_and_closes_it_by_keyboard(page: 
     [chen, *_] = cohort(1, datetime.now(UTC).date())
     async with chain(people=(chen,)) as running:
         await page.goto(f"{running.web_url}/login")
+        await expect(page.locator("#login")).to_be_focused()
         await page.keyboard.type(running.login)
         await page.keyboard.press("Tab")
         await page.keyboard.type(running.password)
