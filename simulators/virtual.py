@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import ClassVar, Self
 
 from devices.observation import Context, Meal
@@ -20,49 +19,27 @@ from simulators.neighbourhood import peripheral
 from simulators.peripheral import Kept, Measurement, Peripheral
 from simulators.radio import Air
 from simulators.timeline import KINDS
+from simulators.virtual_device import VirtualDevice, serial_of, uid_of
 
 
-class Virtual:
-    """A device that is switched on inside `async with`."""
+class Virtual(VirtualDevice[Peripheral]):
+    """A device of a resident's, as the cohort has them."""
 
     concept: ClassVar[str]
-
-    def __init__(self, device: Peripheral) -> None:
-        self.peripheral = device
 
     @classmethod
     def on(cls, air: Air, number: int) -> Self:
         """A device on this air; the number (1 to 255) tells devices of one test apart."""
-        octets = bytes([0x02, 0x53, 0x46, 0xFF, 0xFE, 0xDE, 0x00, number])
         name, model = MODELS[cls.concept]
         owned = OwnedDevice(
-            uid=f"eui64:{octets.hex()}",
+            uid=uid_of(number),
             concept=cls.concept,
             label=name,
             model=model,
-            serial=f"SIMDEV{number:03d}",
+            serial=serial_of(number),
             route="ble",
         )
         return cls(peripheral(air, owned))
-
-    @property
-    def device(self) -> str:
-        """`eui64:` + 16 hex digits."""
-        return self.peripheral.device
-
-    @property
-    def address(self) -> str:
-        """Random static."""
-        return self.peripheral.address
-
-    async def __aenter__(self) -> Self:
-        await self.peripheral.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.peripheral.stop()
 
     async def _take(
         self,

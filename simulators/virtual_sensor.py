@@ -7,56 +7,33 @@ async with Sensor.on(air, 5) as sensor:
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Final, Self
 
 from devices.nomenclature import GLUCOSE_INTERSTITIAL
 from simulators.peripheral import Kept, Make, Measurement
 from simulators.peripheral_cgm import GlucoseSensor
 from simulators.radio import Air
+from simulators.virtual_device import VirtualDevice, serial_of, uid_of
 
 _APART: Final = timedelta(minutes=5)
 _SESSION: Final = timedelta(days=1)
 
 
-class Sensor:
+class Sensor(VirtualDevice[GlucoseSensor]):
     """Its session began a day ago; `peripheral` is all that a simulated sensor can do besides (`sense`, `restart`…)."""
-
-    def __init__(self, peripheral: GlucoseSensor) -> None:
-        self.peripheral = peripheral
 
     @classmethod
     def on(cls, air: Air, number: int) -> Self:
         """A sensor on this air; the number (1 to 255) tells devices of one test apart."""
-        octets = bytes([0x02, 0x53, 0x46, 0xFF, 0xFE, 0xDE, 0x00, number])
         sensor = GlucoseSensor(
             air,
             address=f"F0:53:46:DE:00:{number:02X}",
-            serial=f"SIMDEV{number:03d}",
-            uid=f"eui64:{octets.hex()}",
+            serial=serial_of(number),
+            uid=uid_of(number),
             make=Make(model="SIM-CGM", name="SIM-CGM"),
             started_at=datetime.now(UTC).replace(microsecond=0) - _SESSION,
         )
         return cls(sensor)
-
-    @property
-    def device(self) -> str:
-        """`eui64:` + 16 hex digits."""
-        return self.peripheral.device
-
-    @property
-    def address(self) -> str:
-        """Random static."""
-        return self.peripheral.address
-
-    async def __aenter__(self) -> Self:
-        await self.peripheral.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.peripheral.stop()
 
     async def measure(self, *concentrations: float | None) -> list[Kept]:
         """Measure, five minutes apart, and offer it; returns when a gateway has collected it. None: NaN on the air."""
