@@ -61,6 +61,7 @@ HEART_RATE: Final = 147842
 BODY_COMPOSITION: Final = 188748
 GLUCOSE_CONTROL: Final = 160208
 GLUCOSE_INTERSTITIAL: Final = 160212
+PEAK_FLOW: Final = 152584
 
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(
@@ -116,6 +117,18 @@ KINDS: Final[tuple[Kind, ...]] = (
     _glucose(160368, "MDC_CONC_GLU_UNDETERMINED_PLASMA", "14749-6"),
     _glucose(GLUCOSE_INTERSTITIAL, "MDC_CONC_GLU_ISF", "105272-9"),
     _glucose(GLUCOSE_CONTROL, "MDC_CONC_GLU_CONTROL", "", concept="glucose_control"),
+    Kind(
+        PEAK_FLOW,
+        "MDC_FLOW_AWAY_EXP_FORCED_PEAK",
+        "peak_flow",
+        (
+            Slot(152584, "MDC_FLOW_AWAY_EXP_FORCED_PEAK", 5, 1200, "19935-6"),
+            Slot(152585, "MDC_FLOW_AWAY_EXP_FORCED_PEAK_PB", 5, 1200),
+            Slot(152586, "MDC_VOL_AWAY_EXP_FORCED_1S", 0.01, 15, "20150-9"),
+            Slot(152587, "MDC_VOL_AWAY_EXP_FORCED_6S", 0.01, 15),
+        ),
+        {"L/min": ("L/min", "L/min", "L", "L")},
+    ),
 )
 BY_CODE: Final[dict[int, Kind]] = {kind.code: kind for kind in KINDS}
 GLUCOSE_KINDS: Final[frozenset[int]] = frozenset(kind.code for kind in KINDS if kind.concept == "glucose")

@@ -38,6 +38,8 @@ UNITS: Final[tuple[Unit, ...]] = (
     Unit("kg/m2", 1952, "kg/m2", 1.0),
     Unit("kJ", 3971, "kJ", 1.0),
     Unit("Ohm", 4288, "Ohm", 1.0),
+    Unit("L/min", 3072, "L/min", 1.0),
+    Unit("L", 1600, "L", 1.0),
     Unit("1", 512, "1", 1.0),
 )
 BY_UCUM: Final[dict[str, Unit]] = {unit.ucum: unit for unit in UNITS}

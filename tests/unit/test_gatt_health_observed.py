@@ -144,7 +144,7 @@ def test_what_is_not_a_number_is_absent() -> None:
 @pytest.mark.parametrize(
     ("one", "why"),
     [
-        (body(1, number(97, 544), type=152584), ("NoKind", "type")),
+        (body(1, number(97, 544), type=152836), ("NoKind", "type")),
         (body(1, number(97, 544)), ("NoKind", "type")),
         (body(1, number(97, 3872), type=150456), ("NoKind", "unit")),
         (body(3, b"\x02\x00ok", type=150456), ("NoKind", "class")),
@@ -160,17 +160,17 @@ def test_what_is_no_observation_says_why(one: HealthObservation, why: tuple[str,
 
 
 def test_a_bundle_gives_what_it_can_and_says_what_is_left() -> None:
-    members = (body(1, number(97, 544), type=150456), body(1, number(1, 544), type=152584))
+    members = (body(1, number(97, 544), type=150456), body(1, number(1, 544), type=152836))
     bundle = body(255, bytes([2]) + b"".join(member.octets for member in members))
     assert [one.values[0] for one in seen(bundle)] == [97.0]
     assert reason(bundle) == ("NoKind", "type")
 
 
 def test_decode_shows_the_reason_beside_the_fields() -> None:
-    frame = (b"\x03" + body(1, number(97, 544), type=152584).octets).hex()
+    frame = (b"\x03" + body(1, number(97, 544), type=152836).octets).hex()
     found = answer(msgspec.json.encode({"uuid": "2B8B", "hex": frame}), HEARD)
     assert (found["ok"], found["observations"], found["odd"]["field"]) == (True, [], "type")
-    assert found["fields"]["observation"]["type"] == 152584
+    assert found["fields"]["observation"]["type"] == 152836
 
 
 def test_a_stored_observation_has_its_record_number_before_it() -> None:

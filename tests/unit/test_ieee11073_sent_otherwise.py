@@ -188,7 +188,7 @@ BARE = (Mapped(Attr.NU_VAL_OBS_BASIC, 2),)
 @pytest.mark.parametrize(
     "row",
     [
-        pytest.param(Row(1, 21512, 0xF040, 3072, BARE), id="a peak flow, which is no kind here"),
+        pytest.param(Row(1, 21764, 0xF040, 3872, BARE), id="the pressure of the air, which is no kind here"),
         pytest.param(Row(1, 19384, 0x4040, 2720, BARE), id="a saturation in beats"),
     ],
 )
@@ -201,7 +201,7 @@ def test_a_number_that_is_no_reading_here_is_confirmed_and_kept_as_it_was_sent(r
 
 
 def test_only_so_many_of_them_are_kept_in_an_association() -> None:
-    one = manager(Row(1, 21512, 0xF040, 3072, BARE))
+    one = manager(Row(1, 21764, 0xF040, 3872, BARE))
     frame = bytes.fromhex("e700 0020 001e 0007 0101 0018 0000 ffffffff 0d1d 000e f000 0000 0001 0006 0001 0002 0200")
     outputs = one.receive(frame * (MOST_OF_NO_KIND + 5), 1.0, NOW)
     assert [type(found) for found in outputs].count(Odd) == MOST_OF_NO_KIND
