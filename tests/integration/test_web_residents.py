@@ -1,0 +1,111 @@
+"""The pages of residents and of readings of nobody over HTTP, on the real database."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+
+from devices.observation import Meal
+from monitor.access import Role
+from monitor.patients import Registered
+from tests.desk_by_http import (
+    MASKED,
+    PLAIN_NAME,
+    act,
+    an_emergency,
+    audited,
+    first_item,
+    now,
+)
+from tests.fix_desk import RunningDesk, cuff, scale, sugar
+
+
+async def test_the_residents_page_draws_what_was_measured(desk: RunningDesk) -> None:
+    subject = await desk.station.resident(
+        PLAIN_NAME,
+        devices=["ble:cuff-4F21", "ble:meter-A9C0", "ble:scale-7710"],
+        allergies="青霉素",
+        registers=(
+            Registered(programme="hypertension", since=date(2019, 5, 1)),
+            Registered(programme="diabetes", since=date(2021, 5, 1)),
+        ),
+    )
+    await desk.station.visit(subject, now() - timedelta(days=30), 138, 84, 1)
+    await desk.station.receive(
+        *(cuff(now() - timedelta(days=day), 130 + day, 82) for day in (3, 5, 8)),
+        cuff(now() - timedelta(days=2), 118, 117, facts=("implausible", "cuff-too-loose")),
+        sugar(now() - timedelta(days=2), 6.4),
+        sugar(now() - timedelta(days=1), 9.0, Meal.POSTPRANDIAL),
+        scale(now() - timedelta(days=2), 66.5),
+    )
+    async with desk.signed_in("wang") as client:
+        page = (await client.get(f"/residents/{subject}")).text
+        assert "青霉素过敏" in page
+        assert "家用血压计 …4F21" in page
+        assert re.search(r'<tr class="out">.*?118/117.*?未采用', page, re.DOTALL)
+        assert "66.5" in page
+        assert "门诊随访 138/84，控制满意" in page
+        assert page.count('role="img"') == 5
+        assert "&lt; 140/90" in page
+        short = (await client.get(f"/residents/{subject}?span=2w")).text
+        assert "近 7 日均值，2 组" in short
+
+
+async def test_a_resident_without_readings_is_told_what_to_do(desk: RunningDesk) -> None:
+    subject = await desk.station.resident(PLAIN_NAME)
+    async with desk.signed_in("wang") as client:
+        page = (await client.get(f"/residents/{subject}")).text
+        assert "还没有读数。" in page
+        assert '<svg class="chart' not in page
+
+
+async def test_a_resident_is_found_by_a_complete_number_only(desk: RunningDesk) -> None:
+    await desk.station.resident(PLAIN_NAME, phone="13900001111")
+    await desk.station.resident("刘桂芬", phone="13900002222")
+    async with desk.signed_in("wang") as client:
+        found = (await client.get("/residents", params={"find": "13900001111"})).text
+        assert MASKED in found
+        assert "刘*芬" not in found
+        assert "没有找到" in (await client.get("/residents", params={"find": "1390000"})).text
+
+
+async def test_the_strip_on_other_pages_names_the_oldest_unclaimed_emergency(desk: RunningDesk) -> None:
+    await an_emergency(desk)
+    async with desk.signed_in("wang") as client:
+        page = (await client.get("/residents")).text
+        assert "新危急：陈*兰" in page
+        assert 'class="strip' not in (await client.get("/queue")).text
+        await act(client, await first_item(client), "claim")
+        assert (await client.get("/strip")).text.count('class="strip') == 0
+
+
+async def test_readings_of_nobody_say_where_they_come_from_and_why_they_wait(desk: RunningDesk) -> None:
+    await desk.station.receive(
+        cuff(now() - timedelta(minutes=9), 142, 86, device="ble:cuff-9F9F"),
+        cuff(now() - timedelta(minutes=5), 98, 61, device="ble:cuff-9F9F"),
+    )
+    await desk.station.nurse("root", "管理员", role=Role.ADMINISTRATOR)
+    async with desk.signed_in("wang") as client, desk.signed_in("root") as administrator:
+        page = (await client.get("/unassigned")).text
+        assert "142/86" in page
+        assert "设备没有登记" in page
+        assert 'id="unassigned">2</span>' in page
+        assert 'id="unassigned">2</span>' in (await client.get("/queue")).text
+        assert (await administrator.get("/unassigned")).status_code == 403
+    assert [(entry.actor, entry.detail) for entry in await audited(desk, "view_unassigned")] == [
+        ("wang", {"readings": 2})
+    ]
+
+
+async def test_a_long_section_says_how_many_more_there_are(desk: RunningDesk) -> None:
+    observations = []
+    for number in range(33):
+        uid = f"ble:cuff-M{number}"
+        await desk.station.resident(f"徐桂{number}", devices=[uid])
+        observations.append(cuff(now() - timedelta(hours=1), 150, 92, device=uid))
+    await desk.station.receive(*observations)
+    async with desk.signed_in("wang") as client:
+        page = (await client.get("/queue")).text
+        assert page.count('class="row ') == 30
+        assert '<a href="/queue?kind=two_weeks">还有 3 条</a>' in page
+        assert (await client.get("/queue?kind=two_weeks")).text.count('class="row ') == 33
