@@ -63,7 +63,6 @@ _FACTS: Final = (
 
 # plain integers: to look up a member of an enumeration costs more than to compare it
 _CONTROL_TYPE: Final = SampleType.CONTROL_SOLUTION.value
-_INTERSTITIAL_FLUID: Final = SampleType.INTERSTITIAL_FLUID.value
 _CONTROL_LOCATION: Final = SampleLocation.CONTROL_SOLUTION.value
 _CONTROL_SOLUTION: Final = Fact.CONTROL_SOLUTION.value
 _INVALID: Final = Fact.INVALID.value
@@ -82,13 +81,11 @@ def _circumstances(meal_code: int, location: int) -> Context | None:
 
 
 def is_control(measurement: GlucoseMeasurement) -> bool:
-    """Control solution by its type, or by its location where the meter kept the type of the last blood sample.
+    """Control solution by its type, or by its location where the meter kept the type of the last sample.
 
-    Not by the location of interstitial fluid: CGM sensors number their sites by another table, where 4 is
-    subcutaneous tissue.
+    Also of interstitial fluid: 4 is control solution in the tables of both services, and under the skin is 5.
     """
-    kind = measurement.type
-    return kind == _CONTROL_TYPE or (measurement.sample_location == _CONTROL_LOCATION and kind != _INTERSTITIAL_FLUID)
+    return measurement.type == _CONTROL_TYPE or measurement.sample_location == _CONTROL_LOCATION
 
 
 def kind_of(measurement: GlucoseMeasurement) -> int:

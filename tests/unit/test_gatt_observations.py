@@ -159,8 +159,10 @@ def test_control_solution_is_never_a_reading_of_a_person() -> None:
         assert facts(seen) & NEVER_JUDGED
 
 
-def test_a_site_of_interstitial_fluid_is_not_control_solution() -> None:
-    assert meter(type=SampleType.INTERSTITIAL_FLUID, sample_location=4).kind == 160212
+def test_a_control_solution_is_none_of_interstitial_fluid() -> None:
+    control = meter(type=SampleType.INTERSTITIAL_FLUID, sample_location=SampleLocation.CONTROL_SOLUTION)
+    assert control.kind == GLUCOSE_CONTROL
+    assert meter(type=SampleType.INTERSTITIAL_FLUID, sample_location=5).kind == 160212
 
 
 @pytest.mark.parametrize(
