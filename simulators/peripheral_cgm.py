@@ -26,6 +26,7 @@ from devices.errors import BadValue
 from devices.gatt.cgm import (
     E2E_CRC_SUPPORTED,
     SESSION_STOPPED,
+    SUBCUTANEOUS_TISSUE,
     CgmFeature,
     CgmMeasurement,
     CgmRecord,
@@ -34,7 +35,7 @@ from devices.gatt.cgm import (
     CgmStatus,
 )
 from devices.gatt.cgm_operations import CgmOpCode, CgmOperation, CgmResponse
-from devices.gatt.glucose import SampleLocation, SampleType
+from devices.gatt.glucose import SampleType
 from simulators.peripheral import INDICATE, READ, WRITE, Kept, Measurement
 from simulators.peripheral_indicating import number, status_word
 from simulators.peripheral_records import RecordMemory
@@ -224,8 +225,8 @@ class GlucoseSensor(RecordMemory):
 
     def _feature(self, _connection: Connection) -> bytes:
         features = E2E_CRC_SUPPORTED if self._e2e_crc else 0
-        kind, place = SampleType.INTERSTITIAL_FLUID, SampleLocation.CONTROL_SOLUTION  # 4: here subcutaneous tissue
-        return CgmFeature(features=features, type=kind, sample_location=place).encode()
+        kind = SampleType.INTERSTITIAL_FLUID
+        return CgmFeature(features=features, type=kind, sample_location=SUBCUTANEOUS_TISSUE).encode()
 
     def _status(self, _connection: Connection) -> bytes:
         if not self._tells_offset:

@@ -23,6 +23,8 @@ from devices.observation import Context, Fact, Observation, Site
 from devices.octets import S8, SFLOAT, U8, U16, U24, Field, Layout, crc16
 
 INTERSTITIAL_FLUID: Final = 160212
+SUBCUTANEOUS_TISSUE: Final = 5
+"""The sample location that glucose meters do not have; 1 to 4 and 15 are as in glucose."""
 CRC_NOT_SUPPORTED: Final = 0xFFFF
 E2E_CRC_SUPPORTED: Final = 1 << 12
 """Of the features."""
@@ -125,7 +127,8 @@ def _record(data: bytes, layout: Layout, e2e_crc: bool | None) -> CgmRecord:
 
 
 class CgmFeature(Characteristic, frozen=True, kw_only=True):
-    """0x2AA8, read. features: 24 bits, bit 12 E2E-CRC supported.  type, sample_location: as in glucose, 5 sites.
+    """0x2AA8, read. features: 24 bits, bit 12 E2E-CRC supported.  type, sample_location: as in glucose, and
+    `SUBCUTANEOUS_TISSUE`.
 
     The CRC field is always there; without support it holds 0xFFFF.
     """
