@@ -52,7 +52,7 @@ _PARAMETER_SIZE: Final[dict[int, int]] = {
     UserOpCode.LIST_ALL_USERS: 1,
     UserOpCode.DELETE_USERS: 1,
 }
-"""Octets after the two codes of an answer, where there are any."""
+"""Octets after the two codes of an answer of success, where there are any; a failure has none."""
 _OF_A_USER: Final = frozenset((UserOpCode.REGISTER_NEW_USER, UserOpCode.DELETE_USERS))
 
 
@@ -60,7 +60,7 @@ def _operand_size(op_code: int, rest: bytes) -> int:
     """Octets of the operand that begins `rest`; all of them where nothing says how many."""
     if op_code != UserOpCode.RESPONSE_CODE:
         return _OPERAND_SIZE.get(op_code, len(rest))
-    if len(rest) < 2:
+    if len(rest) < 2 or (rest[1] != UserResponse.SUCCESS and rest[0] in _PARAMETER_SIZE):
         return 2
     return 2 + min(_PARAMETER_SIZE.get(rest[0], len(rest)), len(rest) - 2)
 
@@ -99,7 +99,7 @@ class UserControlPoint(Characteristic, frozen=True, kw_only=True):
         return self.operand[1] if self.op_code == UserOpCode.RESPONSE_CODE else None
 
     def _parameter(self) -> int | None:
-        """What follows the two codes of an answer."""
+        """What follows the two codes of an answer of success."""
         return self.operand[2] if len(self.operand) > 2 else None
 
     @property

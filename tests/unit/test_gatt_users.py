@@ -44,6 +44,13 @@ def test_what_follows_an_operation_is_left_over(octets: str) -> None:
     assert found.encode().hex() == octets + "aa"
 
 
+@pytest.mark.parametrize("octets", ["200103", "200104", "200202", "200305", "200403", "200505"])
+def test_a_failed_operation_names_no_user_and_counts_none(octets: str) -> None:
+    found = UserControlPoint.decode(bytes.fromhex(octets + "07"))
+    assert (found.user_index, found.number_of_users, found.trailing) == (None, None, b"\x07")
+    assert found.encode().hex() == octets + "07"
+
+
 def test_users_are_deleted_by_index() -> None:
     assert delete_users(2).encode() == b"\x05\x02"
     assert answer(UserOpCode.DELETE_USERS, UserResponse.SUCCESS, b"\x02").encode() == b"\x20\x05\x01\x02"
