@@ -98,7 +98,8 @@ class CgmOperation(Characteristic, frozen=True, kw_only=True):
     """0x2AAC. op_code: `CgmOpCode`.  operand: as sent, its shape depends on the op code.  e2e_crc: a CRC follows.
 
     Two octets more than the op code takes are the CRC, and have to be right; of an op code that is not known, all that
-    follows is operand.
+    follows is operand. One octet more is half a CRC, but not of an interval that is answered: the GATT Specification
+    Supplement gives that one two octets, where the service and all stacks give it one.
     """
 
     uuid: ClassVar[str] = "2AAC"
@@ -110,18 +111,20 @@ class CgmOperation(Characteristic, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, data: bytes, layout: Layout | None = None) -> Self:
-        """From octets. Truncated: a part of the operand is missing. BadValue: a wrong CRC."""
+        """From octets. Truncated: a part of the operand is missing, or of the CRC. BadValue: a wrong CRC."""
         values = (layout or cls.layout).unpack(data)
         rest = values.pop("trailing", b"")
         size = _SIZES.get(values["op_code"], len(rest))
         if len(rest) < size:
             raise Truncated(f"{len(rest)} of {size} octets", field="operand")
         operand, rest = rest[:size], rest[size:]
-        if len(rest) != 2:
-            return cls(operand=operand, trailing=rest, **values)
-        if crc16(bytes(data[:-2])) != int.from_bytes(rest, "little"):
-            raise BadValue(f"0x{rest[::-1].hex()} is not the CRC", field="e2e_crc")
-        return cls(operand=operand, e2e_crc=True, **values)
+        if len(rest) == 1 and values["op_code"] != CgmOpCode.COMMUNICATION_INTERVAL:
+            raise Truncated("one octet of two", field="e2e_crc")
+        crc, more = rest[:2], rest[2:]
+        right = len(crc) == 2 and crc16(bytes(data[: 1 + size])) == int.from_bytes(crc, "little")
+        if len(rest) == 2 and not right:
+            raise BadValue(f"0x{crc[::-1].hex()} is not the CRC", field="e2e_crc")
+        return cls(operand=operand, e2e_crc=right, trailing=more if right else rest, **values)
 
     def encode(self, layout: Layout | None = None) -> bytes:
         """To octets, with the CRC where `e2e_crc`. BadValue: the op code does not fit an octet."""

@@ -111,6 +111,25 @@ def test_two_octets_more_are_a_crc_that_has_to_be_right() -> None:
     assert caught.value.field == "e2e_crc"
 
 
+@pytest.mark.parametrize("octets", ["1a", "0d4600", "1c1a01", "0105"])
+def test_half_a_crc_of_an_operation_is_truncated(octets: str) -> None:
+    with pytest.raises(Truncated) as caught:
+        CgmOperation.decode(bytes.fromhex(octets + "ab"))
+    assert caught.value.field == "e2e_crc"
+
+
+def test_what_follows_the_crc_of_an_operation_is_left_over() -> None:
+    sealed = command(CgmOpCode.START_SESSION, crc=True).encode()
+    found = CgmOperation.decode(sealed + b"\xab")
+    assert (found.e2e_crc, found.trailing) == (True, b"\xab")
+    assert found.encode() == sealed + b"\xab"
+
+
+def test_an_interval_may_be_answered_in_two_octets() -> None:
+    found = CgmOperation.decode(bytes.fromhex("030500"))
+    assert (found.interval, found.e2e_crc, found.trailing) == (5, False, b"\x00")
+
+
 def test_an_operation_without_its_operand_is_truncated() -> None:
     with pytest.raises(Truncated) as caught:
         CgmOperation.decode(b"\x0d\x46")
