@@ -1,4 +1,4 @@
-"""Virtual 11073-20601 devices: cuff, scale, meter, oximeter and thermometer agents that report over TCP, from a seed.
+"""Virtual 11073-20601 devices: agents of every kind that report over TCP, from a seed.
 
 Each device is an agent of its own with its own connection, clock and nameplate; what it reports is what the simulated
 body shows at that moment. The ground truth is written before a reading leaves.
@@ -12,90 +12,27 @@ import random
 import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from devices.ieee11073.agent import Agent, Nameplate
 from devices.ieee11073.attribute import Attribute
 from devices.ieee11073.codes import Attr, Noti
 from devices.ieee11073.data_apdu import EventReportResult
-from devices.ieee11073.mder import octets, sequence, text, u16, u32
+from devices.ieee11073.mder import octets, sequence, text, u16
 from devices.ieee11073.objects import Configuration
 from devices.ieee11073.outputs import Answered, Became, Output, Send
-from devices.ieee11073.scan_report import SHAPES, FixedObs, Obs, agent_report, write_scan
-from devices.ieee11073.specializations import BY_CONFIGURATION, standard
+from devices.ieee11073.scan_report import SHAPES, agent_report, write_scan
 from devices.ieee11073.stamping import TimeState
 from devices.ieee11073.states import State
 from devices.ieee11073.times import write_absolute
 from devices.ieee11073.window import Window
-from devices.medfloat import encode_float, encode_sfloat, medfloat32, sfloat
+from simulators.agent_kinds import KINDS, TOLD
 from simulators.physiology import Body, Profile
 from simulators.stage import ZONE
 from simulators.truth import Ledger, Made
 
 _UNKNOWN_ACCURACY: Final = 0
 _TIME_SYNC_NONE: Final = 7936
-
-
-class Reading(NamedTuple):
-    """What an agent reports at once. values: as the observation that must come of it."""
-
-    kind: int
-    values: tuple[float | None, ...]
-    obs: tuple[Obs, ...]
-
-
-def _basic(value: float) -> bytes:
-    return u16(encode_sfloat(sfloat(value)))
-
-
-def _simple(value: float) -> bytes:
-    return u32(encode_float(medfloat32(value)))
-
-
-def _cuff(body: Body, local: datetime, ordinal: int, stamp: bytes) -> Reading:
-    shown = body.blood_pressure(local, ordinal)
-    pressures = sequence(_basic(value) for value in shown[:3])
-    return Reading(150020, tuple(shown), (FixedObs(1, pressures + stamp), FixedObs(2, _basic(shown.pulse) + stamp)))
-
-
-def _scale(body: Body, local: datetime, ordinal: int, stamp: bytes) -> Reading:
-    kilograms = body.weight(local, ordinal)
-    return Reading(188736, (kilograms, None, None), (FixedObs(1, _simple(kilograms) + stamp),))
-
-
-def _meter(body: Body, local: datetime, ordinal: int, stamp: bytes) -> Reading:
-    # the standard configuration is in mg/dL
-    level = float(round(body.glucose(local, ordinal).value * 18))
-    return Reading(160184, (level,), (FixedObs(1, _basic(level) + stamp),))
-
-
-def _oximeter(body: Body, local: datetime, ordinal: int, stamp: bytes) -> Reading:
-    shown = body.oximetry(local, ordinal)
-    obs = (FixedObs(1, _basic(shown.saturation) + stamp), FixedObs(10, _basic(shown.pulse) + stamp))
-    return Reading(150456, (shown.saturation, shown.pulse, None), obs)
-
-
-def _thermometer(body: Body, local: datetime, ordinal: int, stamp: bytes) -> Reading:
-    # warmer in the evening by half a degree; nobody here has a fever
-    noise = random.Random(f"{body.profile}:{ordinal}").gauss(0, 0.1)
-    degrees = round(36.5 + 0.02 * local.hour + noise, 1)
-    return Reading(150364, (degrees,), (FixedObs(1, _basic(degrees) + stamp),))
-
-
-class Kind(NamedTuple):
-    """A kind of device: its standard configuration, and what it reports."""
-
-    configuration: int
-    read: Callable[[Body, datetime, int, bytes], Reading]
-
-
-KINDS: Final[dict[str, Kind]] = {
-    "blood-pressure": Kind(0x02BC, _cuff),
-    "weight": Kind(0x05DC, _scale),
-    "glucose": Kind(0x06A4, _meter),
-    "oximeter": Kind(0x0191, _oximeter),
-    "thermometer": Kind(0x0320, _thermometer),
-}
 
 
 class Device:
@@ -124,9 +61,9 @@ class Device:
         self._body = Body(seed, name, Profile())
         # locally administered, and the same at each start
         self.system_id = bytes((0x02, *random.Random(f"{seed}:{name}").randbytes(7)))
-        configuration = standard(self.kind.configuration)
+        configuration = self.kind.configuration
         if extended:
-            configuration = Configuration(0x4000, configuration.objects)
+            configuration = Configuration(TOLD, configuration.objects)
         window = Window(self._attributes, set_time=self._set_time)
         self.agent = Agent(Nameplate(self.system_id, [configuration]), window)
         self._writer: asyncio.StreamWriter | None = None
@@ -145,10 +82,9 @@ class Device:
 
     def _attributes(self) -> Sequence[Attribute]:
         state = TimeState.REAL_TIME_CLOCK | TimeState.SET_CLOCK
-        profile = BY_CONFIGURATION[self.kind.configuration].profile
         info = struct.pack(">HHIHHI", state, _TIME_SYNC_NONE, _UNKNOWN_ACCURACY, 100, 0, 0)
         return (
-            Attribute(Attr.SYS_TYPE_SPEC_LIST, sequence([u16(profile) + u16(1)])),
+            Attribute(Attr.SYS_TYPE_SPEC_LIST, sequence([u16(self.kind.profile) + u16(1)])),
             Attribute(Attr.ID_MODEL, octets(text("Suifang")) + octets(text(f"virtual {self.name}"))),
             Attribute(Attr.SYS_ID, octets(self.system_id)),
             Attribute(Attr.DEV_CONFIG_ID, u16(self.agent.configuration.id)),
@@ -162,16 +98,17 @@ class Device:
         at = self.wall().replace(microsecond=0)
         reading = self.kind.read(self._body, now.astimezone(ZONE), self.measured, write_absolute(at))
         self.measured += 1
-        truth = Made(
-            uid=self.uid,
-            kind=reading.kind,
-            values=reading.values,
-            made_at=now,
-            measured_at=now,
-            device_at=at,
-            route="phd",
-        )
-        self._ledger.write(truth)
+        for kind, values in reading.shown.items():
+            truth = Made(
+                uid=self.uid,
+                kind=kind,
+                values=values,
+                made_at=now,
+                measured_at=now,
+                device_at=at,
+                route="phd",
+            )
+            self._ledger.write(truth)
         info = write_scan(SHAPES[Noti.SCAN_REPORT_FIXED], agent_report(0, *reading.obs))
         self._do(self.agent.report(Noti.SCAN_REPORT_FIXED, info, self._now()))
 

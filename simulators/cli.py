@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
+from simulators.agent_kinds import KINDS
 from simulators.cohort import cohort
 from simulators.scenario import DEFAULT, ScenarioFault, load
 from simulators.truth import Ledger
@@ -52,7 +53,9 @@ def ble(
 def agent(
     *,
     connect: Annotated[str, typer.Option(help="HOST:PORT of an 11073-20601 manager.")] = "127.0.0.1:6024",
-    device: Annotated[list[str] | None, typer.Option(help="Which devices; may be repeated. Default: all.")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(KINDS)}; may be repeated. Default: all.")
+    ] = None,
     seed: Seed = 1,
     count: Annotated[int, typer.Option(min=0, help="Readings of each device.")] = 3,
     every: Annotated[float, typer.Option(min=0, help="Seconds between two readings of a device.")] = 1.0,
@@ -60,12 +63,12 @@ def agent(
     clock_offset: Annotated[float, typer.Option(help="Seconds that the devices' clocks are ahead.")] = 0.0,
     truth: Truth = None,
 ) -> None:
-    """11073-20601 devices over TCP: cuff, scale, meter, oximeter, thermometer."""
+    """Virtual 11073-20601 devices of nine kinds that report over TCP."""
     from simulators import agent as agents  # noqa: PLC0415 - as above
 
-    names = device or list(agents.KINDS)
-    if unknown := [name for name in names if name not in agents.KINDS]:
-        raise typer.BadParameter(f"no device {unknown[0]!r}; there are: {', '.join(agents.KINDS)}")
+    names = device or list(KINDS)
+    if unknown := [name for name in names if name not in KINDS]:
+        raise typer.BadParameter(f"no device {unknown[0]!r}; there are: {', '.join(KINDS)}")
     host, _, port = connect.rpartition(":")
     if not host or not port.isdecimal():
         raise typer.BadParameter(f"{connect!r} is not HOST:PORT")

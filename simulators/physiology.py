@@ -73,7 +73,7 @@ class Body:
 
     def blood_pressure(self, local: datetime, ordinal: int) -> BloodPressure:
         """Circadian swing, a morning drug, a mood of the day, and correlated noise (0.6 systolic to diastolic)."""
-        profile, noise = self.profile, self._noise("blood_pressure", ordinal)
+        profile, noise = self.profile, self.noise("blood_pressure", ordinal)
         hour = local.hour + local.minute / 60
         # pressure peaks in the late afternoon and dips before dawn
         swing = profile.circadian * math.cos((hour - 17) / 24 * math.tau)
@@ -91,7 +91,7 @@ class Body:
 
     def glucose(self, local: datetime, ordinal: int) -> Glucose:
         """Fasting before eight; after a meal a rise that fades within four hours."""
-        profile, noise = self.profile, self._noise("glucose", ordinal)
+        profile, noise = self.profile, self.noise("glucose", ordinal)
         hour = local.hour + local.minute / 60
         meal = meal_at(hour)
         level = profile.fasting + 0.2 * self._day("glucose", local)
@@ -116,7 +116,7 @@ class Body:
 
     def oximetry(self, local: datetime, ordinal: int) -> Oximetry:
         """Saturation with a little noise; nobody falls below 94 % by themselves."""
-        noise = self._noise("oxygen_saturation", ordinal)
+        noise = self.noise("oxygen_saturation", ordinal)
         saturation = self.profile.oxygen + 0.3 * self._day("oxygen_saturation", local) + noise.gauss(0, 0.5)
         pulse = _within(self._pulse(noise), 54, 96)
         return Oximetry(
@@ -127,12 +127,13 @@ class Body:
 
     def weight(self, local: datetime, ordinal: int) -> float:
         """kg to the 0.05 kg of a Bluetooth scale (WSS); drifts by `weight_drift` a day, breathes by half a kilogram."""
-        noise = self._noise("body_weight", ordinal)
+        noise = self.noise("body_weight", ordinal)
         days = local.toordinal() % 365
         kilograms = self.profile.weight + self.profile.weight_drift * days + 0.2 * self._day("body_weight", local)
         return round(round((kilograms + noise.gauss(0, 0.1)) * 20) / 20, 2)
 
-    def _noise(self, kind: str, ordinal: int) -> random.Random:
+    def noise(self, kind: str, ordinal: int) -> random.Random:
+        """What this measurement of this kind leaves to chance."""
         return random.Random(f"{self._root}:{kind}:{ordinal}")
 
     def _day(self, kind: str, local: datetime) -> float:

@@ -87,6 +87,7 @@ SPECIALIZATIONS: Final[tuple[Specialization, ...]] = (
     Specialization("11073-20601", 4169, "MDC_DEV_SPEC_PROFILE_GENERIC"),
 )
 BY_PROFILE: Final[dict[int, Specialization]] = {one.profile: one for one in SPECIALIZATIONS}
+BY_STANDARD: Final[dict[str, Specialization]] = {one.standard: one for one in SPECIALIZATIONS}
 BY_CONFIGURATION: Final[dict[int, Specialization]] = {
     identity: one for one in SPECIALIZATIONS for identity in one.configurations
 }
