@@ -83,7 +83,8 @@ class CgmMeasurement(Characteristic, frozen=True, kw_only=True):
     def decode(cls, data: bytes, layout: Layout | None = None, *, e2e_crc: bool | None = None) -> Self:
         """From octets. e2e_crc: by the feature, each record has a CRC or none has. None: not known.
 
-        Truncated: a record is longer than the frame, or its CRC is missing. BadValue: a size below 6, or a wrong CRC.
+        Truncated: names the field in which a record ends, the CRC where only that is missing. BadValue: a size below 6,
+        or a wrong CRC.
         """
         if not data:
             raise Truncated("no record", field="size")
@@ -94,7 +95,7 @@ class CgmMeasurement(Characteristic, frozen=True, kw_only=True):
             if size < 6:
                 raise BadValue(f"a record of {size} octets", field="size")
             if start + size > len(data):
-                raise Truncated(f"a record of {size} octets in {len(data) - start}", field="records")
+                raise _cut(bytes(data[start:]), layout or CgmRecord.layout)
             records.append(_record(bytes(data[start : start + size]), layout or CgmRecord.layout, e2e_crc))
             start += size
         return cls(records=tuple(records))
@@ -109,6 +110,16 @@ class CgmMeasurement(Characteristic, frozen=True, kw_only=True):
                 raise BadValue(f"a record of {size} octets", field="size")
             frame += _sealed(bytes([size]) + body, one.e2e_crc)
         return frame
+
+
+def _cut(data: bytes, layout: Layout) -> Truncated:
+    """The error of a record that is shorter than its size octet says."""
+    field = "e2e_crc"
+    try:
+        layout.unpack(data[1:])
+    except Truncated as error:
+        field = error.field or field
+    return Truncated(f"a record of {data[0]} octets in {len(data)}", field=field)
 
 
 def _record(data: bytes, layout: Layout, e2e_crc: bool | None) -> CgmRecord:

@@ -253,6 +253,19 @@ def test_a_crc_is_checked_wherever_it_is_promised() -> None:
         CgmStatus.decode(bytes.fromhex("05003f3fffa7e1"))
 
 
+@pytest.mark.parametrize(
+    ("length", "field"),
+    [(1, "flags"), (3, "concentration"), (5, "time_offset"), (6, "status"), (8, "warning"), (10, "trend"),
+     (12, "quality"), (13, "e2e_crc"), (14, "e2e_crc")],
+)  # fmt: skip
+@pytest.mark.parametrize("before", ["", "06000c100600"], ids=["first", "second"])
+def test_a_record_that_is_cut_names_the_field_it_ends_in(before: str, length: int, field: str) -> None:
+    frame = bytes.fromhex("0fe3d2e405000214ff02f0e5f38e3f")
+    with pytest.raises(Truncated) as caught:
+        CgmMeasurement.decode(bytes.fromhex(before) + frame[:length])
+    assert caught.value.field == field
+
+
 def test_several_records_travel_in_one_frame() -> None:
     records = tuple(CgmRecord(concentration=sfloat(100 + n), time_offset=n, e2e_crc=True) for n in range(2))
     frame = CgmMeasurement(records=records).encode()
