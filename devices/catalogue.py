@@ -19,6 +19,7 @@ from devices.gatt import (
     body_composition,
     cgm,
     cgm_operations,
+    cgm_record,
     current_time,
     device_information,
     elapsed_time,
@@ -204,10 +205,12 @@ def observe(  # noqa: PLR0917  keyword-only arguments make the call of every rea
     context: glucose.GlucoseMeasurementContext | None = None,
     start: cgm.CgmSessionStartTime | None = None,
     product: Product | None = None,
+    feature: cgm.CgmFeature | None = None,
 ) -> tuple[Observation, ...]:
     """The observations in a decoded value: none where it is no measurement (features, control points, cuff pressure).
 
-    context: the glucose context with the same sequence number.  start: the session start of a CGM sensor.
+    context: the glucose context with the same sequence number.  start, feature: the session start of
+    a CGM sensor, and what it says that it measures.
     """
     observer = _OBSERVE.get(type(value))
     if observer is not None:
@@ -216,7 +219,7 @@ def observe(  # noqa: PLR0917  keyword-only arguments make the call of every rea
         meals = product.foreign_meals if product is not None else frozenset()
         return (glucose_record.observe(value, source, moment, context, foreign_meals=meals),)
     if isinstance(value, cgm.CgmMeasurement):
-        return cgm.observe(value, source, moment, start)
+        return cgm_record.observe(value, source, moment, start, feature)
     several = _OBSERVE_SEVERAL.get(type(value))
     return () if several is None else several(value, source, moment)
 

@@ -39,15 +39,20 @@ _NOT_KNOWN: Final = "-"
 
 class CgmSession(NamedTuple):
     """start: as the sensor has it; None: not readable.  offset: minutes that the session had lasted at `read_at`; None:
-    not readable, or the session is over and its minutes may stand still.  run_time: hours.  e2e_crc: as the feature
-    says; None: not readable."""
+    not readable, or the session is over and its minutes may stand still.  run_time: hours.  feature:
+    None: not readable."""
 
     read_at: datetime
     start: CgmSessionStartTime | None = None
     offset: int | None = None
     stopped: bool = False
     run_time: int | None = None
-    e2e_crc: bool | None = None
+    feature: CgmFeature | None = None
+
+    @property
+    def e2e_crc(self) -> bool | None:
+        """Do records carry a CRC? None: the feature is not readable."""
+        return None if self.feature is None else bool(self.feature.features & E2E_CRC_SUPPORTED)
 
     @property
     def shown(self) -> datetime | None:
@@ -93,6 +98,7 @@ class CgmSession(NamedTuple):
                         received_at=min(began + one.time_offset * _MINUTE, moment.received_at),
                         live=True,
                     ),
+                    feature=self.feature,
                 )
             ]
         if shown is not None and began is not None:
@@ -102,7 +108,8 @@ class CgmSession(NamedTuple):
             except OverflowError:
                 device_now = None
             moment = moment._replace(device_now=device_now, gateway_now=moment.received_at)
-        return list(device.observed(CgmMeasurement(records=tuple(records)), moment, start=self.start or _UNKNOWN))
+        start = self.start or _UNKNOWN
+        return list(device.observed(CgmMeasurement(records=tuple(records)), moment, start=start, feature=self.feature))
 
     def follows(self, mark: Mark) -> bool | None:
         """Is the mark of this session? None: the sensor does not tell enough."""
@@ -154,5 +161,5 @@ async def read_session(device: ConnectedDevice) -> CgmSession:
     return session._replace(
         start=start if isinstance(start, CgmSessionStartTime) else None,
         run_time=run_time.run_time if isinstance(run_time, CgmSessionRunTime) else None,
-        e2e_crc=bool(feature.features & E2E_CRC_SUPPORTED) if isinstance(feature, CgmFeature) else None,
+        feature=feature if isinstance(feature, CgmFeature) else None,
     )

@@ -17,7 +17,7 @@ from devices import catalogue
 from devices.clock import IDENTITY_ZONE, Counter, Moment
 from devices.errors import DeviceError
 from devices.gatt.battery import BatteryLevel
-from devices.gatt.cgm import CgmSessionStartTime
+from devices.gatt.cgm import CgmFeature, CgmSessionStartTime
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.current_time import CurrentTime
 from devices.gatt.device_information import (
@@ -194,11 +194,12 @@ class ConnectedDevice:
         moment: Moment,
         context: GlucoseMeasurementContext | None = None,
         start: CgmSessionStartTime | None = None,
+        feature: CgmFeature | None = None,
     ) -> tuple[Observation, ...]:
-        """The observations in a decoded value. start: of a CGM session."""
+        """The observations in a decoded value. start: of a CGM session.  feature: of a CGM sensor."""
         assert isinstance(value, Characteristic)
         source = DeviceFacts(self.plate.device, self.terms.session, self.terms.facts)
-        return catalogue.observe(value, source, moment, context=context, start=start, product=self.product)
+        return catalogue.observe(value, source, moment, context, start, self.product, feature)
 
     def keep(self, observations: list[Observation], mark: Mark | None = None) -> None:
         """Commit to the outbox. OutboxFull, OutboxBroken."""

@@ -55,6 +55,7 @@ class GlucoseSensor(RecordMemory):
     knows_start: False leaves the start with year 0.  tells_zone: of the start.  tells_offset: in the status.
     e2e_crc: supported.  together: records a notification, as many as fit.  interval: of communication, minutes.
     run_time: hours.  stays: does not hang up when all has been collected.
+    sample: what it says that it measures, and where (0x2AA8).
     spoils: how many times more the record of this number goes out with a wrong CRC.
     """
 
@@ -73,6 +74,7 @@ class GlucoseSensor(RecordMemory):
         interval: int = 5,
         run_time: int = 336,
         stays: bool = False,
+        sample: tuple[int, int] = (SampleType.INTERSTITIAL_FLUID, SUBCUTANEOUS_TISSUE),
         **settings: Any,
     ) -> None:
         super().__init__(*args, **settings)
@@ -90,6 +92,7 @@ class GlucoseSensor(RecordMemory):
         self._together = together
         self._interval = interval
         self._run_time = run_time
+        self._sample = sample
 
     def restart(self, started_at: datetime) -> None:
         """A new session, as the person begins it; the records of the former one are gone."""
@@ -225,8 +228,8 @@ class GlucoseSensor(RecordMemory):
 
     def _feature(self, _connection: Connection) -> bytes:
         features = E2E_CRC_SUPPORTED if self._e2e_crc else 0
-        kind = SampleType.INTERSTITIAL_FLUID
-        return CgmFeature(features=features, type=kind, sample_location=SUBCUTANEOUS_TISSUE).encode()
+        kind, location = self._sample
+        return CgmFeature(features=features, type=kind, sample_location=location).encode()
 
     def _status(self, _connection: Connection) -> bytes:
         if not self._tells_offset:

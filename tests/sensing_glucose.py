@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from devices.gatt.cgm import INTERSTITIAL_FLUID
+from devices.nomenclature import GLUCOSE_INTERSTITIAL
 from devices.observation import Observation
 from simulators.peripheral import Measurement
 from simulators.peripheral_cgm import GlucoseSensor
@@ -22,7 +22,7 @@ BEGAN = NOW - timedelta(hours=6)
 def glucose(minute: int, value: float | None = None, began: datetime = BEGAN) -> Measurement:
     """minute: of the session. Without a value it follows from the minute."""
     return Measurement(
-        kind=INTERSTITIAL_FLUID,
+        kind=GLUCOSE_INTERSTITIAL,
         values=(100.0 + minute % 50 if value is None else value,),
         unit="mg/dL",
         taken_at=began + timedelta(minutes=minute),

@@ -8,21 +8,18 @@ feature characteristic says so; a frame is read with it when two octets more tha
 
 from __future__ import annotations
 
-from datetime import timedelta, timezone
+from datetime import timezone
 from typing import Any, ClassVar, Final, Self
 
 import msgspec
 
-from devices.clock import DATE_TIME, DateTime, Moment, place
+from devices.clock import DATE_TIME, DateTime
 from devices.errors import BadValue, Truncated
-from devices.gatt import record
 from devices.gatt.characteristic import Characteristic
 from devices.gatt.current_time import LocalTimeInformation
 from devices.medfloat import Medfloat
-from devices.observation import Context, Fact, Observation, Site
 from devices.octets import S8, SFLOAT, U8, U16, U24, Field, Layout, crc16
 
-INTERSTITIAL_FLUID: Final = 160212
 SUBCUTANEOUS_TISSUE: Final = 5
 """The sample location that glucose meters do not have; 1 to 4 and 15 are as in glucose."""
 CRC_NOT_SUPPORTED: Final = 0xFFFF
@@ -30,10 +27,6 @@ E2E_CRC_SUPPORTED: Final = 1 << 12
 """Of the features."""
 SESSION_STOPPED: Final = 1 << 0
 """Of the status."""
-_UNDER_THE_SKIN: Final = Context(site=Site.SUBCUTANEOUS)
-_STATUS: Final = ((0x02, Fact.BATTERY_LOW), (0x04 | 0x08 | 0x20, Fact.DEVICE_MALFUNCTION))
-_CALIBRATION_TEMPERATURE: Final = ((0x10 | 0x20, Fact.SENSOR_TEMPERATURE), (0x40, Fact.CALIBRATION_ONGOING))
-_WARNING: Final = ((0x40, Fact.RESULT_TOO_LOW), (0x80, Fact.RESULT_TOO_HIGH))
 
 
 def _checked(data: bytes, crc: bytes) -> bool:
@@ -237,55 +230,3 @@ class CgmSessionRunTime(_Sealed, frozen=True, kw_only=True):
     layout: ClassVar[Layout] = Layout((Field("run_time", U16),), flags="")
 
     run_time: int
-
-
-@record.remembered
-def status_facts(status: int | None, calibration_temperature: int | None, warning: int | None) -> int:
-    """The facts of the three status octets, as bits. The sensor's own hypo and hyper levels are not facts: the packs
-    judge."""
-    return (
-        record.facts_of(status, _STATUS)
-        | record.facts_of(calibration_temperature, _CALIBRATION_TEMPERATURE)
-        | record.facts_of(warning, _WARNING)
-    )
-
-
-def observe(
-    measurement: CgmMeasurement,
-    source: record.DeviceFacts,
-    moment: Moment,
-    start: CgmSessionStartTime | None = None,
-) -> tuple[Observation, ...]:
-    """One observation a record, in mg/dL, at the session start plus its offset; record_no is the offset.
-
-    Without the start the records have no stamp, and each is at the time of reception.  A start that does not know its
-    zone is in the gateway's; one that is not known in all parts is a clock that was not set, and no date a wrong one.
-    """
-    began = unknown = None
-    if start is not None:
-        began = start.session_start_time.naive()
-        unknown = start.session_start_time if began is None else None
-        moment = moment._replace(zone=start.zone() or moment.zone)
-    found = []
-    for one in measurement.records:
-        stamp = unknown
-        if began is not None:
-            try:
-                stamp = DateTime.of(began + timedelta(minutes=one.time_offset))
-            except OverflowError:
-                stamp = None
-        found.append(
-            record.observe(
-                INTERSTITIAL_FLUID,
-                (one.concentration,),
-                "mg/dL",
-                source,
-                place(stamp, moment),
-                status_facts(one.status, one.calibration_temperature, one.warning),
-                one.trailing,
-                None,
-                _UNDER_THE_SKIN,
-                one.time_offset,
-            )
-        )
-    return tuple(found)

@@ -18,10 +18,10 @@ from devices.gatt.glucose import (
     SampleType,
     SensorStatus,
 )
-from devices.nomenclature import GLUCOSE_CONTROL
+from devices.nomenclature import GLUCOSE_CONTROL, GLUCOSE_INTERSTITIAL
 from devices.observation import Context, Fact, Meal, Observation, Site
 
-_KIND: Final[dict[int, int]] = {
+KINDS: Final[dict[int, int]] = {
     SampleType.CAPILLARY_WHOLE_BLOOD: 160184,
     SampleType.CAPILLARY_PLASMA: 160188,
     SampleType.VENOUS_WHOLE_BLOOD: 160192,
@@ -30,7 +30,7 @@ _KIND: Final[dict[int, int]] = {
     SampleType.ARTERIAL_PLASMA: 160204,
     SampleType.UNDETERMINED_WHOLE_BLOOD: 160364,
     SampleType.UNDETERMINED_PLASMA: 160368,
-    SampleType.INTERSTITIAL_FLUID: 160212,
+    SampleType.INTERSTITIAL_FLUID: GLUCOSE_INTERSTITIAL,
     SampleType.CONTROL_SOLUTION: GLUCOSE_CONTROL,
 }
 _UNDETERMINED: Final = 160364
@@ -42,7 +42,7 @@ _MEAL: Final[dict[int, Meal]] = {
     MealCode.CASUAL: Meal.CASUAL,
     MealCode.BEDTIME: Meal.BEDTIME,
 }
-_SITE: Final[dict[int, Site]] = {
+SITES: Final[dict[int, Site]] = {
     SampleLocation.FINGER: Site.FINGER,
     SampleLocation.ALTERNATE_SITE: Site.ALTERNATE_SITE,
     SampleLocation.EARLOBE: Site.EARLOBE,
@@ -76,7 +76,7 @@ def status_facts(status: int | None) -> int:
 
 @record.remembered
 def _circumstances(meal_code: int, location: int) -> Context | None:
-    meal, site = _MEAL.get(meal_code), _SITE.get(location)
+    meal, site = _MEAL.get(meal_code), SITES.get(location)
     return Context(meal=meal, site=site) if meal or site else None
 
 
@@ -92,7 +92,7 @@ def kind_of(measurement: GlucoseMeasurement) -> int:
     """The MDC code. Without a concentration or with a reserved type: undetermined whole blood."""
     if is_control(measurement):
         return GLUCOSE_CONTROL
-    return _KIND.get(measurement.type or 0, _UNDETERMINED)
+    return KINDS.get(measurement.type or 0, _UNDETERMINED)
 
 
 def observe(

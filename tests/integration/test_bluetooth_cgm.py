@@ -12,8 +12,10 @@ from bumble import att
 from bumble.device import Connection
 
 from devices.clock import DateTime
-from devices.gatt.cgm import INTERSTITIAL_FLUID, CgmSessionStartTime
+from devices.gatt.cgm import CgmSessionStartTime
+from devices.gatt.glucose import SampleLocation, SampleType
 from devices.gatt.record_access import report_all, report_from
+from devices.nomenclature import GLUCOSE_CONTROL, GLUCOSE_INTERSTITIAL
 from devices.observation import Context, Fact, Observation, Site
 from simulators.peripheral import Kept
 from simulators.peripheral_cgm import GlucoseSensor
@@ -45,7 +47,7 @@ async def test_stored_records_are_kept_at_the_start_of_the_session_plus_their_mi
         assert running.kept == [
             Observation(
                 device=sensor.device,
-                kind=INTERSTITIAL_FLUID,
+                kind=GLUCOSE_INTERSTITIAL,
                 values=(100.0 + minute,),
                 unit="mg/dL",
                 measured_at=BEGAN + timedelta(minutes=minute),
@@ -57,6 +59,16 @@ async def test_stored_records_are_kept_at_the_start_of_the_session_plus_their_mi
             for n, minute in enumerate((5, 10, 15))
         ]
         assert sensor.requests == [report_all()]
+
+
+@pytest.mark.parametrize("knows_start", [True, False], ids=["dated", "undated"])
+async def test_a_sensor_in_control_solution_measures_nobody(air: Air, edge: OpenEdge, knows_start: bool) -> None:
+    sample = (SampleType.CONTROL_SOLUTION, SampleLocation.CONTROL_SOLUTION)
+    async with edge() as running, sensor_on(air, sample=sample, knows_start=knows_start) as sensor:
+        await within(sensor.measure(glucose(5)))
+        (seen,) = running.kept
+        assert (seen.kind, seen.context) == (GLUCOSE_CONTROL, None)
+        assert "control-solution" in seen.facts
 
 
 async def test_several_records_in_one_notification_are_so_many_observations(air: Air, edge: OpenEdge) -> None:
