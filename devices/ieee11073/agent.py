@@ -258,7 +258,7 @@ class Agent(Machine):
         if row is None or row.do is not Do.ANSWER:
             found.extend(refusals.of_question(question, row))
             return
-        answer, reports = self.window.answer(question)
+        answer, reports = self.window.answer(question, self.configuration)
         if is_confirmed(question):
             found.append(Send(apdu.encode(answer)))
         self._reports.extend(reports)

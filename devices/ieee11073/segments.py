@@ -29,6 +29,8 @@ from devices.ieee11073.value_maps import read_mapped
 
 CLEARS_BY_LIST: Final = 0x0100
 """Pm-Store-Capab: segments that are named can be cleared."""
+CLEARS_WHOLE: Final = 0x0040
+"""Pm-Store-Capab: a segment goes when its entries are cleared; else it stays, without entries."""
 
 
 class SegmentStatus(enum.IntFlag):

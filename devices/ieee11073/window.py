@@ -16,15 +16,19 @@ from devices.ieee11073.attribute import Attribute
 from devices.ieee11073.codes import NO_TIME, Act, Attr, Noti, RemoteErrorCode
 from devices.ieee11073.data_apdu import Action, ActionResult, EventReport, Get, GetResult, RemoteError, Set, SetResult
 from devices.ieee11073.events import (
+    DataRequest,
     DataResponse,
     SegmentData,
     read_data_request,
     write_data_response,
     write_segment_data,
 )
-from devices.ieee11073.mder import u16
+from devices.ieee11073.mder import u16, u32
+from devices.ieee11073.objects import Configuration, PmStore
 from devices.ieee11073.scan_report import SHAPES, Obs, Person, ScanReport, write_scan
 from devices.ieee11073.segments import (
+    CLEARS_BY_LIST,
+    CLEARS_WHOLE,
     SegmentStatus,
     Selection,
     TransferCode,
@@ -35,8 +39,15 @@ from devices.ieee11073.segments import (
 from devices.ieee11073.times import absolute
 
 _E: Final = RemoteErrorCode
+_UNKNOWN_CLASS: Final = 12
+_UNKNOWN_HANDLE: Final = 13
 _UNSUPPORTED_SCOPE: Final = 14
+_UNSUPPORTED_MODE: Final = 15
 _ALL: Final = 0x0800
+_CLASS: Final = 0x0400
+_HANDLES: Final = 0x0200
+_SINGLE: Final = 0x0080
+_NOTHING_KNOWN: Final = Configuration(0, {})
 Reply = tuple[GetResult | SetResult | ActionResult | RemoteError, Sequence[EventReport]]
 
 
@@ -70,6 +81,7 @@ class Window:
         self.enabled: dict[int, bool] = dict.fromkeys(scanners, False)
         self._together = together
         self._number = 0
+        self._configuration = _NOTHING_KNOWN
 
     def ended(self) -> None:
         """The association is over: scanners are off again, and reports are numbered from 0."""
@@ -81,8 +93,12 @@ class Window:
         number, self._number = self._number, (self._number + 1) & 0xFFFF
         return number
 
-    def answer(self, question: Get | Set | Action) -> Reply:
-        """The answer, and the reports that follow from it. Nothing that a manager asks raises."""
+    def answer(self, question: Get | Set | Action, configuration: Configuration = _NOTHING_KNOWN) -> Reply:
+        """The answer, and the reports that follow from it. Nothing that a manager asks raises.
+
+        configuration: what the manager was told; what its store says of itself is held to.
+        """
+        self._configuration = configuration
         try:
             match question:
                 case Get():
@@ -98,13 +114,27 @@ class Window:
         if question.handle and question.handle != self.store:
             return RemoteError(question.invoke_id, _E.NO_SUCH_OBJECT_INSTANCE)
         if question.handle:
-            known: Sequence[Attribute] = (Attribute(Attr.NUM_SEG, u16(len(self.segments))),)
+            known: Sequence[Attribute] = self._of_store()
         else:
             known = self._attributes()
         wanted = question.attributes
         return GetResult(
             question.invoke_id, question.handle, tuple(one for one in known if not wanted or one.id in wanted)
         )
+
+    @property
+    def _told(self) -> PmStore | None:
+        store = self._configuration.objects.get(self.store)
+        return store if isinstance(store, PmStore) else None
+
+    def _of_store(self) -> tuple[Attribute, ...]:
+        """All attributes of the store (6.3.7): those of its configuration, and the figures of now."""
+        told = () if self._told is None else self._told.attributes
+        now = {Attr.ID_HANDLE: u16(self.store), Attr.NUM_SEG: u16(len(self.segments))}
+        if any(one.id == Attr.METRIC_STORE_USAGE_CNT for one in told):
+            now[Attr.METRIC_STORE_USAGE_CNT] = u32(sum(len(one.entries) for one in self.segments.values()))
+        figures = (Attribute(identity, value) for identity, value in now.items())
+        return (*(one for one in told if one.id not in now), *figures)
 
     def _set(self, question: Set) -> SetResult | RemoteError:
         if question.handle not in self.enabled:
@@ -137,19 +167,53 @@ class Window:
             code, reports = self._transfer(instance)
             info = u16(instance) + u16(code)
         elif question.type == Act.SEG_CLR and handle:
-            for instance in self._chosen(read_selection(question.info)):
-                del self.segments[instance]
+            if not self._clear(read_selection(question.info)):
+                return RemoteError(invoke_id, _E.NOT_ALLOWED_BY_OBJECT), ()
         else:
             return RemoteError(invoke_id, _E.NO_SUCH_ACTION), ()
         return ActionResult(invoke_id, handle, question.type, info), reports
 
+    def _clear(self, selection: Selection) -> bool:
+        """False: the store does not clear so. A range of time is never cleared: its ends cut through segments."""
+        # a store that says nothing of itself clears by list, and with their entries the segments
+        capabilities = CLEARS_BY_LIST | CLEARS_WHOLE if self._told is None else self._told.capabilities
+        if selection.choice not in {1, 2} or (selection.choice == 2 and not capabilities & CLEARS_BY_LIST):
+            return False
+        for instance in self._chosen(selection):
+            if capabilities & CLEARS_WHOLE:
+                del self.segments[instance]
+            else:
+                self.segments[instance].entries.clear()
+        return True
+
     def _request(self, question: Action) -> bytes:
         request = read_data_request(question.info)
-        if not request.mode & _ALL or self._latest is None:
-            return write_data_response(DataResponse(NO_TIME, _UNSUPPORTED_SCOPE))
-        report = ScanReport(request.id, self.number(), (Person(None, tuple(self._latest())),))
+        found = self._of_scope(request)
+        if isinstance(found, int):
+            return write_data_response(DataResponse(NO_TIME, found))
+        report = ScanReport(request.id, self.number(), (Person(None, found),))
         kind = Noti.SCAN_REPORT_FIXED
         return write_data_response(DataResponse(NO_TIME, 0, kind, write_scan(SHAPES[kind], report)))
+
+    def _of_scope(self, request: DataRequest) -> tuple[Obs, ...] | int:
+        """The latest observations of all objects, of those of a class, or of the ones named; or why there are none."""
+        if not request.mode & _SINGLE:
+            return _UNSUPPORTED_MODE
+        latest = () if self._latest is None else tuple(self._latest())
+        objects = self._configuration.objects
+        if request.mode & _ALL:
+            return latest
+        if request.mode & _CLASS:
+            chosen = {one.handle for one in objects.values() if one.object_class == request.object_class}
+            if not chosen:
+                return _UNKNOWN_CLASS
+        elif request.mode & _HANDLES:
+            chosen = set(request.handles)
+            if not chosen or not chosen <= objects.keys():
+                return _UNKNOWN_HANDLE
+        else:
+            return _UNSUPPORTED_SCOPE
+        return tuple(one for one in latest if not isinstance(one, bytes) and one.handle in chosen)
 
     def _chosen(self, selection: Selection) -> list[int]:
         """Ranges of time choose every segment: an agent may give more than was asked for."""
