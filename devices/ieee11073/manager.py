@@ -286,7 +286,7 @@ class Manager(Machine):
         questions: list[Question] = []
         try:
             questions = self._interview.follow(question, answer, received_at) if self.terms.interviews else []
-            found.extend(self._reports.response(answer, received_at))
+            found.extend(self._reports.response(answer, frame, received_at))
         except DeviceError as error:
             found.append(refusals.odd(frame, error))
         if isinstance(question, Get) and not question.handle:

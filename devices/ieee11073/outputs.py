@@ -30,7 +30,8 @@ class Keep(msgspec.Struct, frozen=True, gc=False):
 
 
 NO_KIND: Final = "NoKind"
-"""Why a report that was read is odd all the same: what it measured is of no kind, or in no unit, that is known here."""
+"""Why a report that was read is odd all the same: what it measured is of no kind, or in no unit, that is known here
+(field `type`), or of an object that the configuration does not have (`obj-handle`)."""
 
 
 class Odd(NamedTuple):

@@ -38,6 +38,8 @@ from devices.ieee11073.segments import SegmentStatus, read_entries
 from devices.ieee11073.stamping import Clocks, Heard, stamp_in
 from devices.ieee11073.times import AbsoluteTime
 from devices.ieee11073.waveform import has_samples, waveforms_of
+from devices.observation import Observation
+from devices.waveform import Waveform
 
 _SEGMENT_DATA: Final = Noti.SEGMENT_DATA.value
 _CONFIRMATION: Final = struct.Struct(">6sHIHIHH")
@@ -48,7 +50,8 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 MOST_HELD: Final = 16
 """Reports that wait for a clock; with more, the oldest are placed without it."""
 MOST_OF_NO_KIND: Final = 16
-"""Reports without a reading that are kept as they were sent, in one association; some devices send one a second."""
+"""Reports that are kept as they were sent because something in them is no reading, in one association; some devices
+send one a second."""
 
 
 class _Held(NamedTuple):
@@ -142,7 +145,7 @@ class Reports:
                 if changed is not self._configuration:
                     self._configuration, self._fixed = changed, FixedReports(changed)
 
-    def response(self, answer: Answer, received_at: datetime) -> list[Output]:
+    def response(self, answer: Answer, frame: bytes, received_at: datetime) -> list[Output]:
         """The report in an answer to a data request. Truncated, BadValue."""
         if not isinstance(answer, ActionResult) or answer.type != Act.DATA_REQUEST or not answer.info:
             return []
@@ -153,7 +156,7 @@ class Reports:
         reported = self._configuration.read(read_scan(shape, response.info))
         clocks = _NO_CLOCKS if self._interview is None else self._interview.clocks
         heard = Heard(Moment(received_at, self._zone), clocks, response.time)
-        return self._kept(reported, heard, b"")
+        return self._kept(reported, heard, b"", frame)
 
     def release(self, clocks: Clocks) -> list[Output]:
         """What waited for the clock, oldest first."""
@@ -171,21 +174,22 @@ class Reports:
     def _placed(self, one: _Held, clocks: Clocks) -> list[Output]:
         return self._kept(one.reported, one.heard._replace(clocks=clocks), one.confirmation, one.frame)
 
-    def _kept(
-        self, reported: tuple[Reported, ...], heard: Heard, confirmation: bytes, frame: bytes = b""
-    ) -> list[Output]:
+    def _kept(self, reported: tuple[Reported, ...], heard: Heard, confirmation: bytes, frame: bytes) -> list[Output]:
         """The observations and the waveforms. An array of no sense is odd; the readings beside it are not."""
         observations = observe(reported, self._source, heard)
-        if not observations and frame and self._of_no_kind < MOST_OF_NO_KIND and has_numbers(reported):
+        found: list[Output] = []
+        if self._of_no_kind < MOST_OF_NO_KIND and (field := _left_aside(reported, observations)):
             self._of_no_kind += 1
             # it is confirmed, and the agent may forget it: what it said is kept as it was sent
-            return [Odd(frame, "type", NO_KIND), Keep(observations, confirmation)]
-        if not self._samples:
-            return [Keep(observations, confirmation)]
-        try:
-            return [Keep(observations, confirmation, waveforms_of(reported, self._source, heard))]
-        except DeviceError as error:
-            return [Odd(frame, error.field, type(error).__name__), Keep(observations, confirmation)]
+            found.append(Odd(frame, field, NO_KIND))
+        waveforms: tuple[Waveform, ...] = ()
+        if self._samples:
+            try:
+                waveforms = waveforms_of(reported, self._source, heard)
+            except DeviceError as error:
+                found.append(Odd(frame, error.field, type(error).__name__))
+        found.append(Keep(observations, confirmation, waveforms))
+        return found
 
     def _segment(self, report: EventReport, frame: bytes, received_at: datetime) -> tuple[list[Output], list[Question]]:
         event = read_segment_data(report.info)
@@ -221,6 +225,14 @@ class Reports:
                 elif isinstance(value, datetime) and abs(value - received_at.astimezone(UTC)) > AGREES_WITHIN:
                     return True
         return False
+
+
+def _left_aside(reported: Sequence[Reported], observations: Sequence[Observation]) -> str:
+    """The field by which something in a report is no reading. Empty: all of it is one, or says nothing."""
+    for one in reported:
+        if one.unknown:
+            return "obj-handle"
+    return "type" if not observations and has_numbers(reported) else ""
 
 
 def _is_beside(one: Reported) -> bool:

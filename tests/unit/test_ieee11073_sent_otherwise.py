@@ -200,6 +200,20 @@ def test_a_number_that_is_no_reading_here_is_confirmed_and_kept_as_it_was_sent(r
     assert (kept.observations, kept.octets[:8].hex()) == ((), "e700001200100007")
 
 
+def test_a_number_of_an_object_that_nobody_told_of_is_kept_as_it_was_sent_beside_the_reading() -> None:
+    """A published scale says its body mass index under handle 3, which its configuration does not have."""
+    one = manager(Row(1, 57664, 0xF040, 1731, (Mapped(Attr.NU_VAL_OBS_SIMP, 4),)))
+    frame = bytes.fromhex(
+        "e700 002a 0028 0007 0101 0022 0000 ffffffff 0d1d 0018 f000 0000 0002 0010"
+        " 0001 0004 ff0002dc 0003 0004 ff000107"
+    )
+    odd, kept = one.receive(frame, 1.0, NOW)
+    assert odd == Odd(frame, "obj-handle", NO_KIND)
+    assert isinstance(kept, Keep)
+    assert [one.values[0] for one in kept.observations] == [73.2]
+    assert kept.octets[:8].hex() == "e700001200100007"
+
+
 def test_only_so_many_of_them_are_kept_in_an_association() -> None:
     one = manager(Row(1, 21764, 0xF040, 3872, BARE))
     frame = bytes.fromhex("e700 0020 001e 0007 0101 0018 0000 ffffffff 0d1d 000e f000 0000 0001 0006 0001 0002 0200")
