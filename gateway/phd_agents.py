@@ -17,7 +17,7 @@ from devices.errors import DeviceError
 from devices.ieee11073.attribute import Attribute
 from devices.ieee11073.attribute_values import value_of
 from devices.ieee11073.codes import Attr
-from devices.ieee11073.specializations import BY_PROFILE
+from devices.ieee11073.specializations import BY_CONFIGURATION, BY_PROFILE
 from devices.ieee11073.states import Event
 from gateway.errors import OutboxFull
 from gateway.outbox import Outbox
@@ -73,11 +73,16 @@ class Agents:
         """The devices that are associated now, in order."""
         return tuple(sorted({sheet.device for sheet in self._present.values()}))
 
-    def came(self, connection: Hashable, device: str, address: str) -> None:
-        """An association is operating. address: of the agent's host."""
+    def came(self, connection: Hashable, device: str, address: str, configuration: int = 0) -> None:
+        """An association is operating. address: of the agent's host.  configuration: what it operates under."""
         before = known(self._outbox, device) or Sheet(device=device, address=address, seen_at=self._clock())
         self._present[connection] = before
-        self._change(connection, address=address, seen_at=self._clock(), outcome=Outcome.ASSOCIATED)
+        services = before.services
+        if not services and configuration in BY_CONFIGURATION:
+            # some agents leave the list of their specializations empty; a standard configuration is of one
+            services = (BY_CONFIGURATION[configuration].standard,)
+        now = self._clock()
+        self._change(connection, address=address, services=services, seen_at=now, outcome=Outcome.ASSOCIATED)
         self._write_configurations()
         self._told()
 
@@ -150,7 +155,9 @@ def _plate(attributes: Iterable[Attribute]) -> dict[str, Any]:
     if profiles:
         found["services"] = tuple(profiles)
     charge = values.get(Attr.VAL_BATT_CHARGE)
-    if isinstance(charge, int) and charge <= 100:
+    # fed neither by the mains nor by a battery: an agent that fills what it does not know with zeros
+    unknown = not charge and values.get(Attr.POWER_STAT) == 0
+    if isinstance(charge, int) and charge <= 100 and not unknown:
         found["battery"] = charge
     return found
 

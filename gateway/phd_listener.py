@@ -312,7 +312,7 @@ class _Connection(asyncio.Protocol):
 
     def _note(self, agents: Agents, output: Became) -> None:
         if output.state is State.OPERATING and self._about is not None:
-            agents.came(self, self._device, self._peer)
+            agents.came(self, self._device, self._peer, self._about.dev_config_id)
         elif output.state in {State.UNASSOCIATED, State.DISCONNECTED}:
             agents.went(self, output.why, self.heard_at)
 

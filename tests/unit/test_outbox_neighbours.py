@@ -203,6 +203,32 @@ def test_an_agents_plate_is_kept_until_it_says_otherwise(outbox: Outbox, path: P
 
 
 @pytest.mark.parametrize(
+    ("charge", "power", "battery"),
+    [(0, 0, None), (0, 0x4000, 0), (0, None, 0), (41, 0, 41), (101, 0x4000, None)],
+    ids=["all zeros", "empty", "empty, and no more said", "charged", "nonsense"],
+)
+def test_a_charge_of_zero_is_believed_of_what_is_fed_by_something(
+    outbox: Outbox, charge: int, power: int | None, battery: int | None
+) -> None:
+    agents = Agents(outbox, clock, lambda: None)
+    agents.came(1, DEVICE, "tcp:10.0.0.7")
+    said = [Attribute(Attr.VAL_BATT_CHARGE, u16(charge))]
+    agents.described(1, said if power is None else [*said, Attribute(Attr.POWER_STAT, u16(power))])
+    assert known(outbox, DEVICE).battery == battery  # type: ignore[union-attr]
+
+
+def test_a_standard_configuration_says_what_an_agent_is_until_it_says_so_itself(outbox: Outbox) -> None:
+    agents = Agents(outbox, clock, lambda: None)
+    agents.came(1, DEVICE, "tcp:10.0.0.7", 0x02BC)
+    agents.described(1, [Attribute(Attr.SYS_TYPE_SPEC_LIST, sequence([]))])
+    assert known(outbox, DEVICE).services == ("11073-10407",)  # type: ignore[union-attr]
+    agents.described(1, [Attribute(Attr.SYS_TYPE_SPEC_LIST, sequence([u16(4111) + u16(1)]))])
+    agents.went(1, Event.RX_RLRQ, NOW)
+    agents.came(2, DEVICE, "tcp:10.0.0.7", 0x4000)
+    assert known(outbox, DEVICE).services == ("11073-10415",)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
     ("event", "outcome"),
     [(Event.RX_RLRE, "released"), (Event.TRANSPORT_DOWN, "link-lost"), (Event.RX_ABRT, "aborted"),
      (Event.TIMEOUT, "aborted")],
