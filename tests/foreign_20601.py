@@ -1,6 +1,8 @@
 """A 20601 stack that is not ours, as plain octets over plain sockets: what a published C stack puts on the wire.
 
-Typed in by hand from what its agents and its manager were seen to send; none of the product's own modules is used.
+Typed in by hand from its source, and corrected by sessions that were recorded with its own agents and manager, built
+outside of this repository (docs/decisions/0028). Of devices that it has no agents for, the reports are after its older
+editions. None of the product's own modules is used.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ def attributes(invoke_id: str, config: str) -> str:
         "0986 0004 00000000", "0928 0004 0000 0000", f"0984 000a 0008 {SYSTEM}", f"0a44 0002 {config}",
         "0a55 0004 0000 0000", "092d 0004 0000 0000", f"0a45 0010 {'00' * 16}", f"0987 0008 {'00' * 8}",
         "098f 0004 00000000", f"09e8 0008 {'00' * 8}", f"0a62 0006 {'00' * 6}", "0955 0002 0000", "099c 0002 0000",
-        f"0988 0006 {'00' * 6}", "0a4b 0004 0000 0000", "0a5a 0004 0000 0000", "0913 0004 00000000",
+        f"0988 0006 {'00' * 6}", "0a4b 0004 0000 0000", "0a5a 0004 0000 0000", "0914 0004 00000000",
     )  # fmt: skip
     listed = "".join(rows)
     return presented(invoke_id, "0203", f"0000 {len(rows):04x} {len(hex_(listed)):04x} {listed}")
@@ -53,7 +55,7 @@ def attributes(invoke_id: str, config: str) -> str:
 
 class Sample(NamedTuple):
     """One of its sample agents. report: with `{id}` for the invoke id and `{at}` for the stamp.  confirmed: it waits
-    for an answer.  kind, values: what the octets say."""
+    for an answer.  kind, values: what the octets say.  beside: its report has something that is no reading."""
 
     config: str
     report: str
@@ -62,6 +64,7 @@ class Sample(NamedTuple):
     confirmed: bool = True
     facts: tuple[str, ...] = ()
     stamped: bool = True
+    beside: bool = False
 
 
 SAMPLES = {
@@ -83,7 +86,7 @@ SAMPLES = {
         "05dc",
         "e700 005a 0058 {id} 0101 0052 0000 ffffffff 0d1d 0048 f000 0000 0004 0040"
         " 0001 000c ff0002be {at} 0003 000c ff0000cb {at} 0001 000c ff0002be {at} 0003 000c ff0000cb {at}",
-        188736, (70.2, None, None),
+        188736, (70.2, None, None), beside=True,
     ),
     # two octets more are announced than there are, and filled with zeros
     "meter": Sample(
@@ -103,6 +106,23 @@ SAMPLES = {
         150364, (37.0,),
     ),
 }  # fmt: skip
+
+
+# what its agents tell where the manager does not know their configuration (as an event report of the device); under
+# 0191 it tells what 0190 has
+TOLD = {
+    "0190": "0000 ffffffff 0d1c 0056 0190 0002 0050"
+    " 0006 0001 0004 0020 092f 0004 0002 4bb8 0a46 0002 4040 0996 0002 0220 0a55 0008 0001 0004 0a4c 0002"
+    " 0006 000a 0004 0020 092f 0004 0002 481a 0a46 0002 4040 0996 0002 0aa0 0a55 0008 0001 0004 0a4c 0002",
+    "02bc": "0000 ffffffff 0d1c 0072 02bc 0002 006c"
+    " 0006 0001 0006 0038 092f 0004 0002 4a04 0a46 0002 f040 0a73 0002 0303 0a76 000a 0003 0006 4a05 4a06 4a07"
+    " 0996 0002 0f20 0a55 000c 0002 0008 0a75 000a 0990 0008"
+    " 0006 0002 0004 0024 092f 0004 0002 482a 0a46 0002 f040 0996 0002 0aa0 0a55 000c 0002 0008 0a4c 0002 0990 0008",
+    "05dc": "0000 ffffffff 0d1c 0032 05dc 0001 002c"
+    " 0006 0001 0004 0024 092f 0004 0002 e140 0a46 0002 f040 0996 0002 06c3 0a55 000c 0002 0008 0a56 0004 0990 0008",
+    "06a4": "0000 ffffffff 0d1c 0032 06a4 0001 002c"
+    " 0006 0001 0004 0024 092f 0004 0002 71b8 0a46 0002 f040 0996 0002 0852 0a55 000c 0002 0008 0a4c 0002 0990 0008",
+}
 
 
 class Line:

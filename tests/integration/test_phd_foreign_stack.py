@@ -12,6 +12,7 @@ import pytest
 
 from gateway.outbox import Outbox
 from simulators import agent as agents
+from simulators.agent_kinds import KINDS
 from simulators.truth import Ledger
 from tests.fix_bluetooth import kept_in
 from tests.foreign_20601 import RLRE, RLRQ, SAMPLES, Line, Sample, aare, aarq, attributes, hex_, presented, same, stamp
@@ -55,6 +56,7 @@ async def test_a_foreign_agent_is_understood_and_confirmed(name: str, chunk: int
             await measure(line, sample, wall, 2)
             await line.close()
         found = kept_in(outbox)
+        assert outbox.figures().oddities == (2 if sample.beside else 0)
     assert [(one.kind, one.values, one.facts) for one in found] == [(sample.kind, sample.values, sample.facts)] * 2
     if sample.stamped:
         half = timedelta(milliseconds=500)
@@ -140,7 +142,7 @@ class Foreign:
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "told"])
-@pytest.mark.parametrize("name", sorted(agents.KINDS))
+@pytest.mark.parametrize("name", sorted(KINDS))
 async def test_a_foreign_manager_understands_our_agents(name: str, known: bool) -> None:
     foreign = Foreign(known)
     server = await asyncio.start_server(foreign.serve, "127.0.0.1", 0)
@@ -155,7 +157,7 @@ async def test_a_foreign_manager_understands_our_agents(name: str, known: bool) 
     (about,) = foreign.about
     # an answer to its question, of the device itself, with its configuration
     assert (about[12:20], about[24:28]) == ("00000203", "0000")
-    config = "4000" if not known else f"{agents.KINDS[name].configuration:04x}"
+    config = "4000" if not known else f"{KINDS[name].configuration.id:04x}"
     assert f"0a440002{config}" in about
     # numbered from 0 in this association, on the agent's own initiative
     assert [one[44:52] for one in foreign.reports] == ["f0000000", "f0000001"]
