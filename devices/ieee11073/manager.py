@@ -51,6 +51,8 @@ from devices.observation import Fact
 
 MOST_PROMISED_S: Final = 600.0
 """An agent that says it needs longer is not waited for longer."""
+MOST_REFUSED: Final = 16
+"""Configurations in one association: a published agent tells a refused one again, as fast as it is answered."""
 _SIMPLE: Final[dict[type[Any], Event]] = {
     Aare: Event.RX_AARE_KNOWN,
     Rlrq: Event.RX_RLRQ,
@@ -73,6 +75,7 @@ class Manager(Machine):
         self.about: Information | None = None
         self._opening: list[Question] = []
         self._open_by: float | None = None
+        self._refused = 0
         self._reports = Reports(terms.timeouts.patience)
         self._interview = self._new_interview()
 
@@ -150,6 +153,7 @@ class Manager(Machine):
             self.about = None
         elif state is State.WAITING_FOR_CONFIG and was is State.UNASSOCIATED:
             self._by = now + timeouts.configuration
+            self._refused = 0
         elif state is State.OPERATING:
             self._by = None
         elif state is State.DISASSOCIATING:
@@ -268,6 +272,7 @@ class Manager(Machine):
             found.append(refusals.odd(frame, error))
             self._enter(Event.CONFIG_UNREADABLE, now, found)
             found.append(Send(apdu.encode(Reject(message.invoke_id, Problem.BADLY_STRUCTURED_APDU))))
+            self._no_more(now, found)
             return
         reply = write_config_reply(ConfigReply(report.id, result))
         answer = EventReportResult(message.invoke_id, message.handle, message.type, reply, message.time)
@@ -277,6 +282,14 @@ class Manager(Machine):
         if configuration is not None and self.about is not None:
             self.remembered.keep(self.about.system_id, configuration)
             self._operate(configuration, now, found)
+        else:
+            self._no_more(now, found)
+
+    def _no_more(self, now: float, found: list[Output]) -> None:
+        """A configuration was refused; with too many of them the association ends before its time is up."""
+        self._refused += 1
+        if self._refused >= MOST_REFUSED:
+            self._enter(Event.REQ_ABORT, now, found)
 
     def _answer(self, answer: Any, frame: bytes, now: float, received_at: datetime, found: list[Output]) -> None:
         question = self._asking.answered(answer)

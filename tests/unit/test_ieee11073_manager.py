@@ -26,6 +26,7 @@ from devices.ieee11073.events import (
     read_config_reply,
     write_config,
 )
+from devices.ieee11073.manager import MOST_REFUSED
 from devices.ieee11073.mder import u16
 from devices.ieee11073.outputs import Keep
 from devices.ieee11073.scan_report import SHAPES, Person, ScanReport, VarObs, write_scan
@@ -150,6 +151,22 @@ def test_a_configuration_that_makes_no_sense_is_rejected_and_another_may_follow(
     assert talk.manager.state is State.WAITING_FOR_CONFIG
     right = ConfigReport(0x4000, (SCALE,))
     assert read_config_reply(talk.say(EventReport(8, 0, Noti.CONFIG, write_config(right)))[0].info).result == 0
+
+
+@pytest.mark.parametrize(
+    "told", [ConfigReport(0x4000, ()), ConfigReport(0x4000, (SCALE, SCALE))], ids=["refused", "of no sense"]
+)
+def test_an_agent_that_tells_what_was_refused_again_and_again_is_aborted_before_its_time(told: ConfigReport) -> None:
+    talk = associated(0x4000)
+    frame = EventReport(7, 0, Noti.CONFIG, write_config(told))
+    for _ in range(MOST_REFUSED - 1):
+        assert len(talk.say(frame)) == 1
+        assert talk.manager.state is State.WAITING_FOR_CONFIG
+    assert talk.say(frame)[1:] == [Abrt(0)]
+    # in the next association it may tell as many
+    talk.say(Aarq.of(about(0x4000)))
+    assert len(talk.say(frame)) == 1
+    assert talk.manager.state is State.WAITING_FOR_CONFIG
 
 
 @pytest.mark.parametrize("asked", [report(weight(), invoke_id=9), Get(9, 0), Action(9, 0, Act.SET_TIME)])
