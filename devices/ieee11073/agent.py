@@ -16,10 +16,12 @@ from devices.errors import DeviceError
 from devices.ieee11073 import apdu, refusals
 from devices.ieee11073.asking import is_confirmed
 from devices.ieee11073.association import Aare, Aarq, Abrt, Information, Rlre, Rlrq
+from devices.ieee11073.attribute import Attribute
 from devices.ieee11073.codes import (
     NO_TIME,
     AbortReason,
     AssociateResult,
+    Attr,
     ConfigResult,
     Noti,
     ReleaseReason,
@@ -36,11 +38,12 @@ from devices.ieee11073.data_apdu import (
 from devices.ieee11073.errors import UnknownApdu
 from devices.ieee11073.events import read_config_reply, read_segment_reply, write_config
 from devices.ieee11073.machine import Machine
-from devices.ieee11073.objects import Configuration
+from devices.ieee11073.objects import Configuration, Scanner
 from devices.ieee11073.outputs import Answered, Became, Output, Send
 from devices.ieee11073.scan_report import SHAPES
 from devices.ieee11073.segments import SegmentStatus
 from devices.ieee11073.states import ABORT_REASONS, AGENT, TIMEOUTS, Do, Event, Row, State, Timeouts
+from devices.ieee11073.times import TICK
 from devices.ieee11073.window import Window
 
 _AARE: Final = {
@@ -212,11 +215,26 @@ class Agent(Machine):
     def _next_report(self, now: float) -> list[Output]:
         found: list[Output] = []
         while self.state is State.OPERATING and self._reports and self._asking.under_way is None:
-            self._asking.put(self._numbered(self._reports[0]))
+            report = self._reports[0]
+            self._asking.put(self._numbered(report), self._promised(report))
             found.extend(self._next(now))
             if not self._reports[0].confirmed:
                 self._reports.popleft()
         return found
+
+    def _promised(self, report: EventReport) -> float:
+        """Seconds to wait for the confirmation, by what its scanner or segment says of itself (Confirm-Timeout)."""
+        said: Sequence[Attribute] = ()
+        source = self.configuration.objects.get(report.handle)
+        if isinstance(source, Scanner):
+            said = source.attributes
+        elif report.type == Noti.SEGMENT_DATA:
+            segment = self.window.segments.get(int.from_bytes(report.info[:2]))
+            said = () if segment is None else segment.attributes
+        for one in said:
+            if one.id == Attr.CONFIRM_TIMEOUT:
+                return float(int.from_bytes(one.value) * TICK.total_seconds())
+        return 0.0
 
     def _numbered(self, report: EventReport) -> EventReport:
         """Scan reports are numbered as they leave: from 0 in each association."""

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from devices.ieee11073 import apdu
+from devices.ieee11073.agent import Agent, Nameplate
+from devices.ieee11073.association import Aare, Information
 from devices.ieee11073.attribute import Attribute
 from devices.ieee11073.attribute_values import value_of
-from devices.ieee11073.codes import Act, Attr, ObjectClass
+from devices.ieee11073.codes import Act, AssociateResult, Attr, Noti, ObjectClass
 from devices.ieee11073.data_apdu import Action, ActionResult, Get, GetResult, RemoteError
 from devices.ieee11073.events import (
     ConfigObject,
@@ -122,3 +125,29 @@ def test_a_data_request_is_answered_for_its_scope(request_: DataRequest, result:
         report = read_scan(FIXED, response.info)
         assert report.request == 0x0100
         assert [one.handle for one in report.persons[0].observations if isinstance(one, FixedObs)] == handles
+
+
+# -- how long a manager has to confirm
+
+
+def deadline(agent: Agent, kind: Noti, handle: int) -> float | None:
+    agent.connected(0.0)
+    agent.receive(apdu.encode(Aare.of(AssociateResult.ACCEPTED, Information.of_manager(bytes(8)))), 0.0)
+    if kind == Noti.SEGMENT_DATA:
+        agent.receive(apdu.encode(Action(1, handle, Act.SEG_TRIG_XFER, u16(1))), 0.0)
+    else:
+        agent.report(kind, bytes.fromhex("f000000000000000"), 0.0, handle=handle)
+    return agent.deadline
+
+
+@pytest.mark.parametrize(("ticks", "seconds"), [(None, 3.0), (8000, 3.0), (80_000, 10.0)])
+@pytest.mark.parametrize(("kind", "handle"), [(Noti.SEGMENT_DATA, STORE), (Noti.UNBUF_SCAN_REPORT_FIXED, 20)])
+def test_what_says_that_a_confirmation_takes_long_is_waited_for(
+    kind: Noti, handle: int, ticks: int | None, seconds: float
+) -> None:
+    said = () if ticks is None else (Attribute(Attr.CONFIRM_TIMEOUT, u32(ticks)),)
+    scanner = ConfigObject(ObjectClass.SCAN_CFG_EPI, 20, said)
+    configuration = Configuration.of(ConfigReport(0x4000, (*configured(0).report.objects, scanner)))
+    segments = {1: StoredSegment(attributes=said, entries=[bytes(4)])}
+    agent = Agent(Nameplate(bytes(8), [configuration]), Window(tuple, store=STORE, segments=segments, scanners=[20]))
+    assert deadline(agent, kind, handle) == seconds
