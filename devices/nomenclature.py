@@ -115,7 +115,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     _glucose(160204, "MDC_CONC_GLU_ARTERIAL_PLASMA", ""),
     _glucose(160364, "MDC_CONC_GLU_UNDETERMINED_WHOLEBLOOD", "15074-8"),
     _glucose(160368, "MDC_CONC_GLU_UNDETERMINED_PLASMA", "14749-6"),
-    _glucose(GLUCOSE_INTERSTITIAL, "MDC_CONC_GLU_ISF", "105272-9"),
+    # no blood, and minutes behind it: no rule of the programmes is about it (docs/decisions/0015)
+    _glucose(GLUCOSE_INTERSTITIAL, "MDC_CONC_GLU_ISF", "105272-9", concept="glucose_interstitial"),
     _glucose(GLUCOSE_CONTROL, "MDC_CONC_GLU_CONTROL", "", concept="glucose_control"),
     Kind(
         PEAK_FLOW,
@@ -131,7 +132,10 @@ KINDS: Final[tuple[Kind, ...]] = (
     ),
 )
 BY_CODE: Final[dict[int, Kind]] = {kind.code: kind for kind in KINDS}
-GLUCOSE_KINDS: Final[frozenset[int]] = frozenset(kind.code for kind in KINDS if kind.concept == "glucose")
+GLUCOSE_KINDS: Final[frozenset[int]] = frozenset(
+    kind.code for kind in KINDS if kind.concept in {"glucose", "glucose_interstitial"}
+)
+"""Of a person, in blood or under the skin."""
 
 assert all(unit in BY_UCUM for kind in KINDS for row in kind.units.values() for unit in row)
 assert all(len(row) == len(kind.slots) for kind in KINDS for row in kind.units.values())
