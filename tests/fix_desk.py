@@ -23,9 +23,10 @@ import uvicorn
 from devices.message import Leaf, Message, Topic, encode
 from devices.nomenclature import BLOOD_PRESSURE, BODY_MASS
 from devices.observation import Context, Meal, Observation
-from ingest import assignments, commit, intake
+from ingest import assignments, commit, intake, rollup
 from ingest import database as telemetry
 from ingest.directory import Directory
+from ingest.rollup import Turn
 from monitor import access, patients, visits
 from monitor.access import Role
 from monitor.app import bench_from
@@ -142,6 +143,14 @@ class Station:
             await conn.close()
         if judge:
             await self.judge()
+
+    async def roll_up(self) -> None:
+        """Ingest's work on the means of hours and days, until there is none."""
+        async with self.transaction() as conn:
+            while (
+                await rollup.roll_up(conn, zone="Asia/Shanghai", now=datetime.now(UTC))
+            ).turn is not Turn.NOTHING_DUE:
+                pass
 
     async def judge(self) -> None:
         """The evaluator's work on everything that waits."""

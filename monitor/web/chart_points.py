@@ -22,6 +22,8 @@ GLUCOSE_WIDE: Final = Size(500, 196, 92, "only-wide", "long")
 GLUCOSE_NARROW: Final = Size(356, 200, 92, "only-narrow", "short")
 GLUCOSE_ITEM: Final = Size(748, 220, 92, "only-wide", "long")
 GLUCOSE_PANE: Final = Size(400, 196, 92, "", "short")
+_DOT: Final = 8
+"""Pixels that a dot of a line needs for itself."""
 LINE: Final = Size(396, 132, 92, "", "short")
 
 
@@ -124,16 +126,18 @@ def line_chart(
         if y.low <= limit.value <= y.high:
             drawing.line("emg-l" if limit.emergency else "lim-l", (30, y(limit.value)), (right, y(limit.value)))
             labels.append((y(limit.value), "tx-e" if limit.emergency else "tx-w", limit.words))
-    run: list[Point] = []
+    runs: list[list[Point]] = []
     for point in shown:
-        if run and point.at - run[-1].at > GAP:
+        if not runs or point.at - runs[-1][-1].at > GAP:
+            runs.append([])
+        runs[-1].append(point)
+    # dots that would touch say nothing: then the line alone is drawn, and its end
+    crowded = len(shown) * _DOT > right - 38
+    for run in runs:
+        if len(run) > 1:
             drawing.polyline("ln", [(x(p.at), y(p.value)) for p in run])
-            run = []
-        run.append(point)
-    if len(run) > 1:
-        drawing.polyline("ln", [(x(p.at), y(p.value)) for p in run])
-    for point in shown:
-        drawing.circle("ring" if point.hollow else "dot", x(point.at), y(point.value), 3)
+        for point in run[-1:] if crowded else run:
+            drawing.circle("ring" if point.hollow else "dot", x(point.at), y(point.value), 3)
     if shown:
         labels.append((y(shown[-1].value), "tx-b", f"{wording.number(shown[-1].value)} {unit}"))
     limit_labels(drawing, right + 6, sorted(labels))

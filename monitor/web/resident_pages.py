@@ -11,6 +11,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse
 from psycopg.rows import dict_row
 
+from devices.nomenclature import KINDS
 from ingest.named_sql import load
 from ingest.observations import devices_of, latest_moments, window
 from monitor import patients, visits
@@ -36,12 +37,14 @@ from monitor.web.resident_view import (
     pressure_trend,
     recent,
 )
+from monitor.web.sensor_view import SENSED, sensed_view
 from monitor.web.viewing import Looking, SignedIn, render
 
 router = APIRouter()
 _SQL: Final = load("monitor.web", "sql/residents.sql")
 FIRST_RESIDENTS: Final = 100
 READINGS_SHOWN: Final = 12
+_LISTED: Final = sorted({kind.concept for kind in KINDS} - {SENSED})
 PURPOSES: Final = ("call", "identity", "referral", "other")
 
 
@@ -121,7 +124,11 @@ async def _resident(looking: Looking, subject_id: UUID, span: str, shown: Identi
     chosen = span if span in SPANS else "3m"
     length = SPANS[chosen]
     readings = await window(
-        conn, subject_id, since=viewing.now - max(length, timedelta(days=14)), until=viewing.now + timedelta(minutes=5)
+        conn,
+        subject_id,
+        since=viewing.now - max(length, timedelta(days=14)),
+        until=viewing.now + timedelta(minutes=5),
+        concepts=_LISTED,
     )
     visited = await visits.visits(conn, subject_id)
     found = await work.queue(conn, viewer=looking.user, desk=desk, now=viewing.now)
@@ -148,6 +155,7 @@ async def _resident(looking: Looking, subject_id: UUID, span: str, shown: Identi
         else "",
         pressure=pressure_trend(looking, readings, visited, length),
         glucose=glucose_trend(looking, readings, length),
+        sensed=await sensed_view(conn, subject_id, viewing, length, simulated=header.resident.simulated),
         lines=lines,
         lines_are=lines_are,
         readings=[stored_view(reading, viewing) for reading in reversed(readings[-READINGS_SHOWN:])],

@@ -195,3 +195,14 @@ def test_a_line_breaks_where_nothing_was_measured() -> None:
         )
     )
     assert [len((line.get("points") or "").split()) for line in marks(picture, "ln")] == [2, 3]
+
+
+def test_a_line_of_dots_that_would_touch_is_drawn_without_them_but_for_its_end() -> None:
+    few = [Point(ago(13 - number), 5.0) for number in range(13)]
+    many = [Point(ago(13) + timedelta(hours=number), 5.0) for number in range(300)]
+
+    def dots(found: list[Point]) -> int:
+        chart = line_chart(found, (), FORTNIGHT, LINE, "c", ordinary=(3, 12), step=3, unit="mmol/L", title="x")
+        return len(marks(ET.fromstring(chart), "dot"))
+
+    assert (dots(few), dots(many)) == (13, 1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import date, timedelta
 
-from devices.observation import Meal
+from devices.nomenclature import GLUCOSE_INTERSTITIAL
+from devices.observation import Meal, Observation
 from monitor.access import Role
 from monitor.patients import Registered
 from tests.desk_by_http import (
@@ -49,6 +50,37 @@ async def test_the_residents_page_draws_what_was_measured(desk: RunningDesk) -> 
         assert "&lt; 140/90" in page
         short = (await client.get(f"/residents/{subject}?span=2w")).text
         assert "近 7 日均值，2 组" in short
+
+
+async def test_what_a_sensor_sends_is_drawn_as_means_and_fills_no_list(desk: RunningDesk) -> None:
+    subject = await desk.station.resident(PLAIN_NAME, devices=["ble:cuff-4F21", "ble:meter-A9C0"])
+    began = now() - timedelta(days=2)
+    sensed = [
+        Observation(
+            device="ble:meter-A9C0",
+            kind=GLUCOSE_INTERSTITIAL,
+            values=(108.0,),
+            unit="mg/dL",
+            measured_at=began + timedelta(minutes=5 * number),
+            device_at=(began + timedelta(hours=8, minutes=5 * number)).replace(tzinfo=None),
+            facts=("simulated",),
+        )
+        for number in range(40)
+    ]
+    await desk.station.receive(cuff(now() - timedelta(days=3), 132, 82), *sensed)
+    await desk.station.roll_up()
+    async with desk.signed_in("wang") as client:
+        page = (await client.get(f"/residents/{subject}?span=2w")).text
+        (sheet,) = re.findall(r'<section[^>]*aria-labelledby="h-isf">.*?</section>', page, re.DOTALL)
+        assert "每小时均值，不作判断" in sheet
+        # 108 mg/dL
+        assert "6.0 mmol/L" in sheet or "6 mmol/L" in sheet
+        assert "每日均值" in (await client.get(f"/residents/{subject}?span=1y")).text
+        (listed,) = re.findall(r'<section[^>]*id="readings".*?</section>', page, re.DOTALL)
+        assert listed.count("<tr>") == 2
+        assert re.search(r">血压<.*132/82", listed, re.DOTALL)
+        # no blood glucose was measured
+        assert 'aria-labelledby="h-gl"' not in page
 
 
 async def test_a_resident_without_readings_is_told_what_to_do(desk: RunningDesk) -> None:
