@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from devices.fhir.coding import VITALS, loinc_of
-from devices.nomenclature import KINDS, Kind
+from devices.nomenclature import GLUCOSE_KINDS, KINDS, Kind
 from devices.units import BY_UCUM, UNITS
 
 SCADA = {
@@ -116,7 +116,7 @@ def test_a_loinc_code_measures_what_its_unit_measures(kind: Kind, index: int, un
     if not loinc:
         # without a code of LOINC, or in a unit that the vital sign's profile does not allow
         assert not slot.loinc or ucum == "kPa"
-    elif kind.concept == "glucose":
+    elif kind.code in GLUCOSE_KINDS:
         assert ("Moles/volume" in GLUCOSE[loinc]) == (ucum == "mmol/L")
         sample = GLUCOSE[loinc].partition(" in ")[2]
         words = {"CAPILLARY": "Capillary", "VENOUS_PLASMA": "Plasma", "VENOUS_WHOLE": "Blood", "ISF": "Interstitial",
