@@ -112,6 +112,7 @@ MODELS: Final[dict[str, tuple[str, str]]] = {
     "glucose": ("模拟血糖仪", "SIM-GLU"),
     "oxygen_saturation": ("模拟血氧仪", "SIM-OXI"),
     "body_weight": ("模拟体重秤", "SIM-SCALE"),
+    "glucose_interstitial": ("模拟动态血糖仪", "SIM-CGM"),
 }
 
 
@@ -149,7 +150,7 @@ _ROLES: Final[tuple[_Role, ...]] = (
         sex="female",
         age=58,
         registers=(_DM,),
-        owns=(("glucose", "push"),),
+        owns=(("glucose", "push"), ("glucose_interstitial", "push")),
         visits=(_visit(_DM, 30, fasting_glucose=6.6),),
         profile=_DIABETIC,
     ),

@@ -182,6 +182,8 @@ def spoken(kind: int, values: Sequence[float | None], facts: Sequence[str] = ())
         shown = f"{_said(values[0], 0)} % ♥{_said(values[1], 0)}"
     elif concept == "body_weight":
         shown = f"{_said(values[0], 1)} kg"
+    elif concept == "glucose_interstitial":
+        shown = f"{_said(values[0], 0)} mg/dL"
     elif values[0] is None:
         shown = next((word for fact, word in _BEYOND.items() if fact in facts), "–")
     else:

@@ -23,6 +23,7 @@ KINDS: Final[Mapping[str, tuple[int, str]]] = {
     "glucose": (160184, "mmol/L"),  # MDC_CONC_GLU_CAPILLARY_WHOLEBLOOD, what a finger-prick meter reports
     "oxygen_saturation": (nomenclature.PULSE_OXIMETRY, "%"),
     "body_weight": (nomenclature.BODY_MASS, "kg"),
+    "glucose_interstitial": (nomenclature.GLUCOSE_INTERSTITIAL, "mg/dL"),
 }
 _HABITS: Final[Mapping[str, tuple[tuple[float, float], ...]]] = {
     # hour of the day, how likely on a given day
@@ -30,7 +31,10 @@ _HABITS: Final[Mapping[str, tuple[tuple[float, float], ...]]] = {
     "glucose": ((6.7, 0.85), (14.0, 0.5)),
     "oxygen_saturation": ((8.0, 0.9),),
     "body_weight": ((7.0, 0.6),),
+    "glucose_interstitial": tuple((minutes / 60, 1.0) for minutes in range(5, 24 * 60, 30)),
 }
+_WORN_DAYS: Final = {"glucose_interstitial": 14}
+"""Days that an instrument has been worn: a sensor is stuck on for about two weeks."""
 
 _APART_S: Final = 2.5
 """No instrument measures twice within a second or two: its stamps, and with them identities, would be equal."""
@@ -80,6 +84,8 @@ def ordinary(body: Body, concept: str, local: datetime, ordinal: int) -> Reading
             return Reading(concept, tuple(body.oximetry(local, ordinal)))
         case "body_weight":
             return Reading(concept, (body.weight(local, ordinal),))
+        case "glucose_interstitial":
+            return Reading(concept, (body.interstitial(local),))
     raise KeyError(concept)
 
 
@@ -225,11 +231,14 @@ def _silences(scenario: Scenario) -> dict[tuple[str, str], list[tuple[float, flo
 
 
 def _habit(device: OwnedDevice, seed: int, days: int, today: date, zone: tzinfo) -> Iterator[datetime]:
-    for day_ago in range(days, -1, -1):
+    worn = min(days, _WORN_DAYS.get(device.concept, days))
+    # what is worn measures by its own clock, not when somebody thinks of it
+    spread = 0 if device.concept in _WORN_DAYS else 9
+    for day_ago in range(worn, -1, -1):
         day = today - timedelta(days=day_ago)
         draw = random.Random(f"{seed}:habit:{device.uid}:{day}")
         for hour, likely in _HABITS[device.concept]:
-            minutes = hour * 60 + draw.gauss(0, 9)
+            minutes = hour * 60 + draw.gauss(0, spread)
             if draw.random() < likely:
                 midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
                 yield midnight + timedelta(seconds=round(minutes * 60))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from devices.nomenclature import GLUCOSE_INTERSTITIAL
 from simulators.cohort import cohort
 from simulators.scenario import Alarm, ScenarioFault, load, shipped_names
 from simulators.timeline import history, live
@@ -105,6 +106,17 @@ def test_the_screened_resident_was_high_on_two_other_days_at_the_kiosk() -> None
     high = [p.observation for p in past if p.person.key == "R07"]
     assert len({o.measured_at.astimezone(ZONE).date() for o in high}) == 2
     assert all(o.session for o in high)
+
+
+def test_a_sensor_has_measured_each_half_hour_of_a_fortnight() -> None:
+    past = history(load("everyday", PEOPLE), PEOPLE, 4, NOW, ZONE)
+    sensed = [each for each in past if each.observation.kind == GLUCOSE_INTERSTITIAL]
+    assert {each.person.key for each in sensed} == {"R03"}
+    moments = [each.observation.measured_at for each in sensed]
+    assert {later - earlier for earlier, later in pairwise(moments)} == {timedelta(minutes=30)}
+    assert timedelta(days=14) < NOW - moments[0] < timedelta(days=15)
+    assert {each.observation.unit for each in sensed} == {"mg/dL"}
+    assert len({each.observation.values for each in sensed}) > 20
 
 
 def test_wrong_clocks_are_wrong_in_the_stamp_and_not_in_the_time_of_measurement() -> None:

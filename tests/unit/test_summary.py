@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from devices.nomenclature import BLOOD_PRESSURE, BODY_MASS, PULSE_OXIMETRY
+from devices.nomenclature import BLOOD_PRESSURE, BODY_MASS, GLUCOSE_INTERSTITIAL, PULSE_OXIMETRY
 from simulators.stage import ZONE
 from simulators.summary import Account, DeviceLine, Snapshot, drawn, plain, spoken
 from simulators.truth import Verdict
@@ -104,3 +104,4 @@ def test_values_are_spoken_as_people_say_them() -> None:
     assert spoken(BLOOD_PRESSURE, (None, None, None, None)) == "–/– ♥–"
     assert spoken(PULSE_OXIMETRY, (95.0, 80.0, None)) == "95 % ♥80"
     assert spoken(BODY_MASS, (54.2, None, None)) == "54.2 kg"
+    assert spoken(GLUCOSE_INTERSTITIAL, (104.0,)) == "104 mg/dL"
