@@ -206,6 +206,8 @@ def _ingest_environment(made: Chain) -> dict[str, str]:
         "SUIFANG_INGEST_BROKER_PORT": str(sign_in.port),
         "SUIFANG_INGEST_BROKER_USER": sign_in.username,
         "SUIFANG_INGEST_BROKER_PASSWORD": sign_in.password,
+        # who watches for half a minute sees a sensor's means, too
+        "SUIFANG_INGEST_ROLLUP_SECONDS": "5",
     }
 
 
