@@ -19,12 +19,16 @@ from monitor.web.drawing import Drawing
 
 Meal = Literal["fasting", "after", "bedtime", "other"]
 GLUCOSE_WIDE: Final = Size(500, 196, 92, "only-wide", "long")
+GLUCOSE_ALONE: Final = Size(912, 220, 122, "only-wide", "long")
 GLUCOSE_NARROW: Final = Size(356, 200, 92, "only-narrow", "short")
 GLUCOSE_ITEM: Final = Size(748, 220, 92, "only-wide", "long")
 GLUCOSE_PANE: Final = Size(400, 196, 92, "", "short")
 _DOT: Final = 8
 """Pixels that a dot of a line needs for itself."""
 LINE: Final = Size(396, 132, 92, "", "short")
+LINE_ALONE: Final = Size(912, 168, 122, "only-wide", "long")
+LINE_NARROW: Final = Size(356, 150, 92, "only-narrow", "short")
+"""A line that has the whole width of a page to itself, and the same on a phone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,10 @@ async def _resident(looking: Looking, subject_id: UUID, span: str, shown: Identi
     limits = pressure_limits(desk)
     pack = desk.pack("hypertension")
     t = viewing.t
-    lines, lines_are = line_trends(looking, readings, length)
+    glucose = glucose_trend(looking, readings, length)
+    lines, lines_are = line_trends(looking, readings, length, alone=glucose is None)
+    if not lines:
+        glucose = glucose_trend(looking, readings, length, alone=True)
     return render(
         looking.shared,
         viewing,
@@ -154,7 +157,7 @@ async def _resident(looking: Looking, subject_id: UUID, span: str, shown: Identi
         if pack and limits
         else "",
         pressure=pressure_trend(looking, readings, visited, length),
-        glucose=glucose_trend(looking, readings, length),
+        glucose=glucose,
         sensed=await sensed_view(conn, subject_id, viewing, length, simulated=header.resident.simulated),
         lines=lines,
         lines_are=lines_are,

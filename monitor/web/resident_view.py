@@ -15,10 +15,13 @@ from monitor.queue import Item
 from monitor.visits import Visit
 from monitor.web import wording
 from monitor.web.chart_points import (
+    GLUCOSE_ALONE,
     GLUCOSE_NARROW,
     GLUCOSE_WIDE,
     LINE,
-    LineLimit,
+    LINE_ALONE,
+    LINE_NARROW,
+    Point,
     glucose_chart,
     line_chart,
 )
@@ -162,8 +165,10 @@ def pressure_trend(
     )
 
 
-def glucose_trend(looking: Looking, readings: Sequence[StoredObservation], span: timedelta) -> Trend | None:
-    """The glucose sheet; None without any reading in the span."""
+def glucose_trend(
+    looking: Looking, readings: Sequence[StoredObservation], span: timedelta, *, alone: bool = False
+) -> Trend | None:
+    """The glucose sheet; None without any reading in the span. alone: no other sheet stands beside it."""
     viewing = looking.viewing
     frame = Frame(viewing.now - span, viewing.now, viewing.zone, viewing.t)
     found = [g for g in glucoses(readings) if frame.since <= g.at <= frame.until]
@@ -176,7 +181,7 @@ def glucose_trend(looking: Looking, readings: Sequence[StoredObservation], span:
         name for meal, name in (("after", "after"), ("bedtime", "bedtime"), ("other", "unknown")) if meal in meals
     ]
     return Trend(
-        wide=glucose_chart(found, limits, frame, GLUCOSE_WIDE, "gl-wide"),
+        wide=glucose_chart(found, limits, frame, GLUCOSE_ALONE if alone else GLUCOSE_WIDE, "gl-wide"),
         narrow=glucose_chart(found, limits, frame, GLUCOSE_NARROW, "gl-narrow"),
         facts=[],
         table=glucose_table([r for r in readings if r.measured_at >= frame.since], viewing),
@@ -184,27 +189,33 @@ def glucose_trend(looking: Looking, readings: Sequence[StoredObservation], span:
     )
 
 
-def line_trends(looking: Looking, readings: Sequence[StoredObservation], span: timedelta) -> tuple[list[Markup], str]:
-    """Weight and oxygen saturation, each as one drawing, and which: weight, oxygen or both; empty without readings."""
+def line_trends(
+    looking: Looking, readings: Sequence[StoredObservation], span: timedelta, *, alone: bool = False
+) -> tuple[list[Markup], str]:
+    """Drawings of weight and of oxygen saturation, and which: weight, oxygen or both; empty without readings.
+
+    alone: no other sheet stands beside them, so that each is drawn for the whole width, and for a phone.
+    """
     viewing, t = looking.viewing, looking.viewing.t
     frame = Frame(viewing.now - span, viewing.now, viewing.zone, t)
-    drawings = []
-    no_limits: tuple[LineLimit, ...] = ()
+    drawings: list[Markup] = []
+
+    def draw(found: Sequence[Point], ident: str, ordinary: tuple[float, float], step: float, unit: str) -> None:
+        title = t(f"chart.{'weight' if ident == 'wt' else 'oxygen'}_title")
+        for size in (LINE_ALONE, LINE_NARROW) if alone else (LINE,):
+            name = f"{ident}{size.css.removeprefix('only')}"
+            drawings.append(
+                line_chart(found, (), frame, size, name, ordinary=ordinary, step=step, unit=unit, title=title)
+            )
+
     weight = [p for p in points(readings, "body_weight") if p.at >= frame.since]
     if weight:
         low, high = min(p.value for p in weight), max(p.value for p in weight)
         around = (low - (8 - (high - low)) / 2, high + (8 - (high - low)) / 2) if high - low < 8 else (low, high)
-        ordinary = (float(int(around[0])), float(int(around[1]) + 1))
-        title = t("chart.weight_title")
-        drawings.append(
-            line_chart(weight, no_limits, frame, LINE, "wt", ordinary=ordinary, step=2, unit="kg", title=title)
-        )
+        draw(weight, "wt", (float(int(around[0])), float(int(around[1]) + 1)), 2, "kg")
     oxygen = [p for p in points(readings, "oxygen_saturation") if p.at >= frame.since]
     if oxygen:
-        title = t("chart.oxygen_title")
-        drawings.append(
-            line_chart(oxygen, no_limits, frame, LINE, "ox", ordinary=(80, 100), step=5, unit="%", title=title)
-        )
+        draw(oxygen, "ox", (80, 100), 5, "%")
     return drawings, "both" if weight and oxygen else "weight" if weight else "oxygen"
 
 

@@ -11,15 +11,13 @@ from markupsafe import Markup
 from psycopg import AsyncConnection
 
 from ingest.rollup_series import Grain, series
-from monitor.web.chart_points import Point, line_chart
+from monitor.web.chart_points import LINE_ALONE, LINE_NARROW, Point, line_chart
 from monitor.web.charts import Frame, Size
 from monitor.web.viewing import Viewing
 
 SENSED: Final = "glucose_interstitial"
 _BY_HOUR: Final = timedelta(days=14)
 """The longest span that is drawn by the hour."""
-_WIDE: Final = Size(912, 168, 122, "only-wide", "long")
-_NARROW: Final = Size(356, 150, 92, "only-narrow", "short")
 _ORDINARY: Final = (3.0, 12.0)
 """mmol/L: a picture's edge, not a rule."""
 
@@ -52,4 +50,4 @@ async def sensed_view(
     def drawn(size: Size, ident: str) -> Markup:
         return line_chart(points, (), frame, size, ident, ordinary=_ORDINARY, step=3, unit="mmol/L", title=title)
 
-    return SensedView(drawn(_WIDE, "isf-wide"), drawn(_NARROW, "isf-narrow"), grain.value)
+    return SensedView(drawn(LINE_ALONE, "isf-wide"), drawn(LINE_NARROW, "isf-narrow"), grain.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from uuid import UUID
 
 from devices.nomenclature import GLUCOSE_INTERSTITIAL
 from devices.observation import Meal, Observation
@@ -81,6 +82,28 @@ async def test_what_a_sensor_sends_is_drawn_as_means_and_fills_no_list(desk: Run
         assert re.search(r">血压<.*132/82", listed, re.DOTALL)
         # no blood glucose was measured
         assert 'aria-labelledby="h-gl"' not in page
+
+
+async def test_a_sheet_that_stands_alone_is_drawn_for_the_whole_width(desk: RunningDesk) -> None:
+    """Else a small drawing is blown up, and its words with it."""
+    alone = await desk.station.resident(PLAIN_NAME, devices=["ble:meter-A9C0"])
+    both = await desk.station.resident("李桂芬", devices=["ble:meter-B1B1", "ble:scale-7710"])
+    scaled = await desk.station.resident("王德福", devices=["ble:scale-7711"])
+    await desk.station.receive(
+        sugar(now() - timedelta(days=2), 6.4),
+        sugar(now() - timedelta(days=2), 6.4, device="ble:meter-B1B1"),
+        scale(now() - timedelta(days=2), 66.5),
+        scale(now() - timedelta(days=2), 66.5, device="ble:scale-7711"),
+    )
+
+    async def widths(subject: UUID) -> list[str]:
+        async with desk.signed_in("wang") as client:
+            page = (await client.get(f"/residents/{subject}")).text
+        return re.findall(r'<svg class="chart[^"]*" viewBox="0 0 (\d+)', page)
+
+    assert await widths(alone) == ["912", "356"]
+    assert await widths(both) == ["500", "356", "396"]
+    assert await widths(scaled) == ["912", "356"]
 
 
 async def test_a_resident_without_readings_is_told_what_to_do(desk: RunningDesk) -> None:
