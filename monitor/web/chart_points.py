@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from markupsafe import Markup
@@ -115,8 +115,9 @@ def line_chart(
     step: float,
     unit: str,
     title: str,
+    gap: timedelta = GAP,
 ) -> Markup:
-    """A line with its last value in words; it breaks where nothing was measured for over 14 days."""
+    """A line with its last value in words; it breaks where nothing was measured for longer than `gap`."""
     drawing = Drawing(size.width, size.height, ident)
     right, floor = size.width - size.right, size.height - 30
     shown = [p for p in found if frame.since <= p.at <= frame.until]
@@ -132,21 +133,27 @@ def line_chart(
             labels.append((y(limit.value), "tx-e" if limit.emergency else "tx-w", limit.words))
     runs: list[list[Point]] = []
     for point in shown:
-        if not runs or point.at - runs[-1][-1].at > GAP:
+        if not runs or point.at - runs[-1][-1].at > gap:
             runs.append([])
         runs[-1].append(point)
-    # dots that would touch say nothing: then the line alone is drawn, and its end
+    # dots that would touch say nothing: then the line alone is drawn, its ends, and what was doubtful
     crowded = len(shown) * _DOT > right - 38
     for run in runs:
         if len(run) > 1:
             drawing.polyline("ln", [(x(p.at), y(p.value)) for p in run])
-        for point in run[-1:] if crowded else run:
+        for point in run:
+            if crowded and not point.hollow and point is not run[-1]:
+                continue
             drawing.circle("ring" if point.hollow else "dot", x(point.at), y(point.value), 3)
+    said = ""
     if shown:
-        labels.append((y(shown[-1].value), "tx-b", f"{wording.number(shown[-1].value)} {unit}"))
+        last, values = wording.number(shown[-1].value), [p.value for p in shown]
+        labels.append((y(shown[-1].value), "tx-b", f"{last} {unit}"))
+        low, high = wording.number(min(values)), wording.number(max(values))
+        said = frame.t("chart.line_how", n=len(shown), low=low, high=high, last=last, unit=unit)
     limit_labels(drawing, right + 6, sorted(labels))
     time_axis(drawing, x, frame, floor, size.height - 6)
-    return drawing.finish(title, frame.t("chart.table_below"), size.css)
+    return drawing.finish(title, said, size.css)
 
 
 def _glucose_mark(drawing: Drawing, x: float, y: Scale, glucose: Glucose, limits: GlucoseLimits | None) -> None:

@@ -206,3 +206,29 @@ def test_a_line_of_dots_that_would_touch_is_drawn_without_them_but_for_its_end()
         return len(marks(ET.fromstring(chart), "dot"))
 
     assert (dots(few), dots(many)) == (13, 1)
+
+
+def test_a_doubtful_dot_stays_where_dots_would_touch() -> None:
+    found = [Point(ago(13) + timedelta(hours=number), 95, hollow=number == 7) for number in range(300)]
+    picture = ET.fromstring(
+        line_chart(found, (), FORTNIGHT, LINE, "c", ordinary=(80, 100), step=5, unit="%", title="x")
+    )
+    assert (len(marks(picture, "ring")), len(marks(picture, "dot"))) == (1, 1)
+
+
+def test_what_measures_all_the_time_breaks_sooner() -> None:
+    found = [Point(ago(2) + timedelta(hours=hour), 6) for hour in (0, 1, 3, 8, 9)]
+    picture = ET.fromstring(
+        line_chart(
+            found, (), FORTNIGHT, LINE, "c", ordinary=(3, 12), step=3, unit="mmol/L", title="x", gap=timedelta(hours=3)
+        )
+    )
+    assert [len((line.get("points") or "").split()) for line in marks(picture, "ln")] == [3, 2]
+
+
+def test_a_line_is_described_by_its_numbers_and_promises_no_table() -> None:
+    found = [Point(ago(3), 66.5), Point(ago(2), 64), Point(ago(1), 65)]
+    picture = ET.fromstring(
+        line_chart(found, (), FORTNIGHT, LINE, "c", ordinary=(62, 70), step=2, unit="kg", title="x")
+    )
+    assert picture.findtext("{*}desc") == "3 个点，64 至 66.5 kg，最近 65 kg。"
