@@ -20,6 +20,8 @@ _BY_HOUR: Final = timedelta(days=14)
 """The longest span that is drawn by the hour."""
 _ORDINARY: Final = (3.0, 12.0)
 """mmol/L: a picture's edge, not a rule."""
+_GAP: Final = {Grain.HOUR: timedelta(hours=3), Grain.DAY: timedelta(days=3)}
+"""A sensor measures all the time: over a longer silence, or hours of HI or LO, no line is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ async def sensed_view(
     title = viewing.t("chart.sensed_title")
 
     def drawn(size: Size, ident: str) -> Markup:
-        return line_chart(points, (), frame, size, ident, ordinary=_ORDINARY, step=3, unit="mmol/L", title=title)
+        return line_chart(
+            points, (), frame, size, ident, ordinary=_ORDINARY, step=3, unit="mmol/L", title=title, gap=_GAP[grain]
+        )
 
     return SensedView(drawn(LINE_ALONE, "isf-wide"), drawn(LINE_NARROW, "isf-narrow"), grain.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from devices.nomenclature import GLUCOSE_INTERSTITIAL
@@ -20,6 +20,19 @@ from tests.desk_by_http import (
     now,
 )
 from tests.fix_desk import RunningDesk, cuff, scale, sugar
+
+
+def sensed(at: datetime) -> Observation:
+    """108 mg/dL under the skin."""
+    return Observation(
+        device="ble:meter-A9C0",
+        kind=GLUCOSE_INTERSTITIAL,
+        values=(108.0,),
+        unit="mg/dL",
+        measured_at=at,
+        device_at=(at + timedelta(hours=8)).replace(tzinfo=None),
+        facts=("simulated",),
+    )
 
 
 async def test_the_residents_page_draws_what_was_measured(desk: RunningDesk) -> None:
@@ -56,19 +69,8 @@ async def test_the_residents_page_draws_what_was_measured(desk: RunningDesk) -> 
 async def test_what_a_sensor_sends_is_drawn_as_means_and_fills_no_list(desk: RunningDesk) -> None:
     subject = await desk.station.resident(PLAIN_NAME, devices=["ble:cuff-4F21", "ble:meter-A9C0"])
     began = now() - timedelta(days=2)
-    sensed = [
-        Observation(
-            device="ble:meter-A9C0",
-            kind=GLUCOSE_INTERSTITIAL,
-            values=(108.0,),
-            unit="mg/dL",
-            measured_at=began + timedelta(minutes=5 * number),
-            device_at=(began + timedelta(hours=8, minutes=5 * number)).replace(tzinfo=None),
-            facts=("simulated",),
-        )
-        for number in range(40)
-    ]
-    await desk.station.receive(cuff(now() - timedelta(days=3), 132, 82), *sensed)
+    worn = [sensed(began + timedelta(minutes=5 * number)) for number in range(40)]
+    await desk.station.receive(cuff(now() - timedelta(days=3), 132, 82), *worn)
     await desk.station.roll_up()
     async with desk.signed_in("wang") as client:
         page = (await client.get(f"/residents/{subject}?span=2w")).text
@@ -82,6 +84,23 @@ async def test_what_a_sensor_sends_is_drawn_as_means_and_fills_no_list(desk: Run
         assert re.search(r">血压<.*132/82", listed, re.DOTALL)
         # no blood glucose was measured
         assert 'aria-labelledby="h-gl"' not in page
+
+
+async def test_who_wears_only_a_sensor_is_not_said_to_have_no_readings(desk: RunningDesk) -> None:
+    subject = await desk.station.resident(PLAIN_NAME, devices=["ble:meter-A9C0"])
+    # two hours, a night without, and an hour
+    at = [now() - timedelta(hours=hours) for hours in (30, 29, 12)]
+    await desk.station.receive(*(sensed(each) for each in at))
+    await desk.station.roll_up()
+    async with desk.signed_in("wang") as client:
+        page = (await client.get(f"/residents/{subject}?span=2w")).text
+    assert "还没有读数。" not in page
+    assert "这段时间没有读数。" in page
+    (sheet,) = re.findall(r'<section[^>]*aria-labelledby="h-isf">.*?</section>', page, re.DOTALL)
+    assert "3 个点，6 至 6 mmol/L，最近 6 mmol/L。" in sheet
+    assert "数据表" not in sheet
+    # on the PC and on the phone
+    assert [len(line.split()) for line in re.findall(r'class="ln" points="([^"]*)"', sheet)] == [2, 2]
 
 
 async def test_a_sheet_that_stands_alone_is_drawn_for_the_whole_width(desk: RunningDesk) -> None:
