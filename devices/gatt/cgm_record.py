@@ -1,4 +1,4 @@
-"""What a CGM record means: kind and site as the sensor's feature says, facts of the status octets, and the moment.
+"""What a CGM record means: control solution or not and the site as the feature says, status facts, and the moment.
 
 Source: Bluetooth CGM Service 1.0.2, clauses 3.1 (measurement), 3.2 (feature: type and sample location) and 3.4 (session
 start); ISO/IEEE 11073-10101 for the kinds.
@@ -13,7 +13,7 @@ from devices.clock import DateTime, Moment, place
 from devices.gatt import record
 from devices.gatt.cgm import SUBCUTANEOUS_TISSUE, CgmFeature, CgmMeasurement, CgmSessionStartTime
 from devices.gatt.glucose import SampleLocation, SampleType
-from devices.gatt.glucose_record import KINDS, SITES
+from devices.gatt.glucose_record import SITES
 from devices.nomenclature import GLUCOSE_CONTROL, GLUCOSE_INTERSTITIAL
 from devices.observation import Context, Fact, Observation, Site
 
@@ -26,15 +26,10 @@ _WARNING: Final = ((0x40, Fact.RESULT_TOO_LOW), (0x80, Fact.RESULT_TOO_HIGH))
 
 @record.remembered
 def _measured_as(sample: int, location: int) -> tuple[int, Context | None]:
-    """Control solution wins over anything else that is said, and the skin over a kind of blood."""
+    """Control solution, by type or by place; else interstitial fluid: sensors of published kits say "venous blood"."""
     site = _SITES.get(location)
-    if sample == SampleType.CONTROL_SOLUTION or location == SampleLocation.CONTROL_SOLUTION:
-        kind = GLUCOSE_CONTROL
-    elif location == SUBCUTANEOUS_TISSUE:
-        kind = GLUCOSE_INTERSTITIAL
-    else:
-        kind = KINDS.get(sample, GLUCOSE_INTERSTITIAL)
-    return kind, None if site is None else Context(site=site)
+    control = sample == SampleType.CONTROL_SOLUTION or location == SampleLocation.CONTROL_SOLUTION
+    return GLUCOSE_CONTROL if control else GLUCOSE_INTERSTITIAL, None if site is None else Context(site=site)
 
 
 def _measured(feature: CgmFeature | None) -> tuple[int, Context | None]:
@@ -63,7 +58,7 @@ def observe(
 ) -> tuple[Observation, ...]:
     """One observation a record, in mg/dL, at the session start plus its offset; record_no is the offset.
 
-    What is measured, and where, is as the feature says; without one, interstitial fluid under the skin.
+    The feature says where, and whether it is control solution; without one it is interstitial fluid under the skin.
 
     Without the start the records have no stamp, and each is at the time of reception.  A start that does not know its
     zone is in the gateway's; one that is not known in all parts is a clock that was not set, and no date a wrong one.

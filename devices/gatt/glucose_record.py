@@ -21,7 +21,7 @@ from devices.gatt.glucose import (
 from devices.nomenclature import GLUCOSE_CONTROL, GLUCOSE_INTERSTITIAL
 from devices.observation import Context, Fact, Meal, Observation, Site
 
-KINDS: Final[dict[int, int]] = {
+_KIND: Final[dict[int, int]] = {
     SampleType.CAPILLARY_WHOLE_BLOOD: 160184,
     SampleType.CAPILLARY_PLASMA: 160188,
     SampleType.VENOUS_WHOLE_BLOOD: 160192,
@@ -92,7 +92,7 @@ def kind_of(measurement: GlucoseMeasurement) -> int:
     """The MDC code. Without a concentration or with a reserved type: undetermined whole blood."""
     if is_control(measurement):
         return GLUCOSE_CONTROL
-    return KINDS.get(measurement.type or 0, _UNDETERMINED)
+    return _KIND.get(measurement.type or 0, _UNDETERMINED)
 
 
 def observe(
