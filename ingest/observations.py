@@ -250,9 +250,14 @@ async def latest_moments(conn: AsyncConnection, subject_ids: Sequence[UUID]) -> 
     return dict(await _rows(conn, "latest_moments", {"subject_ids": list(subject_ids)}))
 
 
-async def unassigned(conn: AsyncConnection, *, since: datetime, limit: int = 100) -> list[StoredObservation]:
-    """Readings nobody is bound to, newest identity time first: the pool an operator assigns from."""
-    parameters = {"since": since, "first": since - _NEAR, "limit": limit}
+async def unassigned(
+    conn: AsyncConnection, *, since: datetime, limit: int = 100, each: int | None = None
+) -> list[StoredObservation]:
+    """Readings nobody is bound to, newest identity time first: the pool an operator assigns from.
+
+    each: at most so many of a device, or of a session at it, so that one that measures often hides no other.
+    """
+    parameters = {"since": since, "first": since - _NEAR, "limit": limit, "each": limit if each is None else each}
     return [as_stored(row) for row in await _rows(conn, "unassigned", parameters)]
 
 

@@ -349,7 +349,7 @@ CROSS JOIN LATERAL (
     AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE p.session_no IS NULL AND a.device_id = o.device_id
                     AND (a.user_slot IS NULL OR a.user_slot = o.user_slot) AND o.measured_at <@ a.valid)
     AND NOT EXISTS (SELECT FROM telemetry.assignment a WHERE a.session_no = p.session_no AND o.measured_at <@ a.valid)
-  ORDER BY o.identity_at DESC LIMIT %(limit)s
+  ORDER BY o.identity_at DESC LIMIT %(each)s
 ) o
 ORDER BY o.identity_at DESC, p.device_id, o.kind, o.record_no LIMIT %(limit)s;
 

@@ -25,6 +25,8 @@ from monitor.web.viewing import SignedIn, render
 router = APIRouter()
 _SINCE: Final = timedelta(days=30)
 FIRST_READINGS: Final = 200
+OF_EACH: Final = 20
+"""A sensor measures hundreds of times a day, and must hide nobody's cuff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,14 @@ class Source:
     kiosk: bool
     simulated: bool
     waiting: Sequence[Waiting]
+    count: str
 
 
 @router.get("/unassigned")
 async def unassigned_page(looking: SignedIn) -> HTMLResponse:
     """The readings of thirty days that belong to nobody, by device, the one heard last first."""
     viewing, t = looking.viewing, looking.viewing.t
-    found = await unassigned(looking.conn, since=viewing.now - _SINCE, limit=FIRST_READINGS)
+    found = await unassigned(looking.conn, since=viewing.now - _SINCE, limit=FIRST_READINGS, each=OF_EACH)
     await audit.record(
         looking.conn,
         actor=looking.user.login,
@@ -69,7 +72,9 @@ async def unassigned_page(looking: SignedIn) -> HTMLResponse:
         waiting = [Waiting(stored_view(each, viewing), _why(each, t)) for each in readings]
         kiosk = any(each.session_uid for each in readings)
         simulated = bool(readings[0].facts & Fact.SIMULATED)
-        sources.append(Source(label, uid.rpartition(":")[2][-4:], kiosk, simulated, waiting))
+        # of a kiosk so many of each session are there, and never counted beyond
+        count = t("unassigned.newest" if len(waiting) >= OF_EACH and not kiosk else "unassigned.count", n=len(waiting))
+        sources.append(Source(label, uid.rpartition(":")[2][-4:], kiosk, simulated, waiting, count))
     return render(
         looking.shared,
         viewing,

@@ -142,7 +142,7 @@ async def test_what_a_subject_has_is_found_by_the_key_alone(telemetry: AsyncConn
     await put(telemetry, *(pressure(n, device=f"ble:other-{n}") for n in range(900)))
     await telemetry.execute("ANALYZE telemetry.observation")
     parameters = {"subject_id": CHEN, "since": LONG_AGO, "until": now(), "kinds": [BLOOD_PRESSURE, PULSE_OXIMETRY]}
-    parameters |= {"first": LONG_AGO, "last": now(), "before": now(), "limit": 9}
+    parameters |= {"first": LONG_AGO, "last": now(), "before": now(), "limit": 9, "each": 9}
     for name in ("window", "latest", "unassigned"):
         query = sql.SQL("EXPLAIN ") + QUERIES[name]
         plan = "\n".join(row[0] for row in await (await telemetry.execute(query, parameters)).fetchall())
