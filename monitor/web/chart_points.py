@@ -52,11 +52,12 @@ class GlucoseLimits:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of a line chart. `hollow`: drawn open, its signal was poor."""
+    """One value of a line chart. `hollow`: drawn open, its signal was poor. `reach`: lowest and highest, of a mean."""
 
     at: datetime
     value: float
     hollow: bool = False
+    reach: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,8 @@ def line_chart(
     drawing = Drawing(size.width, size.height, ident)
     right, floor = size.width - size.right, size.height - 30
     shown = [p for p in found if frame.since <= p.at <= frame.until]
-    y = Scale(*reach(*ordinary, [p.value for p in shown], step), floor, 10)
+    values = [value for p in shown for value in (p.value, *(p.reach or ()))]
+    y = Scale(*reach(*ordinary, values, step), floor, 10)
     x = TimeScale(frame.since, frame.until, 38, right - 6)
     for value in (y.low, y.high):
         drawing.line("g", (30, y(value)), (right, y(value)))
@@ -131,13 +133,27 @@ def line_chart(
         if y.low <= limit.value <= y.high:
             drawing.line("emg-l" if limit.emergency else "lim-l", (30, y(limit.value)), (right, y(limit.value)))
             labels.append((y(limit.value), "tx-e" if limit.emergency else "tx-w", limit.words))
+    # dots that would touch say nothing: then the line alone is drawn, its ends, and what was doubtful
+    _line(drawing, x, y, shown, gap, crowded=len(shown) * _DOT > right - 38)
+    said = ""
+    if shown:
+        last = wording.number(shown[-1].value)
+        labels.append((y(shown[-1].value), "tx-b", f"{last} {unit}"))
+        low, high = wording.number(min(values)), wording.number(max(values))
+        said = frame.t("chart.line_how", n=len(shown), low=low, high=high, last=last, unit=unit)
+    limit_labels(drawing, right + 6, sorted(labels))
+    time_axis(drawing, x, frame, floor, size.height - 6)
+    return drawing.finish(title, said, size.css)
+
+
+def _line(drawing: Drawing, x: TimeScale, y: Scale, shown: Sequence[Point], gap: timedelta, *, crowded: bool) -> None:
     runs: list[list[Point]] = []
     for point in shown:
+        if point.reach is not None:
+            drawing.line("span", (x(point.at), y(point.reach[0])), (x(point.at), y(point.reach[1])))
         if not runs or point.at - runs[-1][-1].at > gap:
             runs.append([])
         runs[-1].append(point)
-    # dots that would touch say nothing: then the line alone is drawn, its ends, and what was doubtful
-    crowded = len(shown) * _DOT > right - 38
     for run in runs:
         if len(run) > 1:
             drawing.polyline("ln", [(x(p.at), y(p.value)) for p in run])
@@ -145,15 +161,6 @@ def line_chart(
             if crowded and not point.hollow and point is not run[-1]:
                 continue
             drawing.circle("ring" if point.hollow else "dot", x(point.at), y(point.value), 3)
-    said = ""
-    if shown:
-        last, values = wording.number(shown[-1].value), [p.value for p in shown]
-        labels.append((y(shown[-1].value), "tx-b", f"{last} {unit}"))
-        low, high = wording.number(min(values)), wording.number(max(values))
-        said = frame.t("chart.line_how", n=len(shown), low=low, high=high, last=last, unit=unit)
-    limit_labels(drawing, right + 6, sorted(labels))
-    time_axis(drawing, x, frame, floor, size.height - 6)
-    return drawing.finish(title, said, size.css)
 
 
 def _glucose_mark(drawing: Drawing, x: float, y: Scale, glucose: Glucose, limits: GlucoseLimits | None) -> None:

@@ -45,7 +45,14 @@ async def sensed_view(
     if not buckets:
         return None
     middle = timedelta(hours=0.5 if grain is Grain.HOUR else 12)
-    points = [Point(min(bucket.bucket_at + middle, viewing.now), round(bucket.mean, 1)) for bucket in buckets]
+    points = [
+        Point(
+            min(bucket.bucket_at + middle, viewing.now),
+            round(bucket.mean, 1),
+            reach=(round(bucket.low, 1), round(bucket.high, 1)),
+        )
+        for bucket in buckets
+    ]
     frame = Frame(since, viewing.now, viewing.zone, viewing.t)
     title = viewing.t("chart.sensed_title")
 

@@ -232,3 +232,14 @@ def test_a_line_is_described_by_its_numbers_and_promises_no_table() -> None:
         line_chart(found, (), FORTNIGHT, LINE, "c", ordinary=(62, 70), step=2, unit="kg", title="x")
     )
     assert picture.findtext("{*}desc") == "3 个点，64 至 66.5 kg，最近 65 kg。"
+
+
+def test_a_mean_stands_in_its_reach_and_the_scale_has_room_for_it() -> None:
+    found = [Point(ago(3 - number), 6.0, reach=(2.4, 15.5)) for number in range(3)]
+    chart = line_chart(found, (), FORTNIGHT, LINE, "c", ordinary=(3, 12), step=3, unit="mmol/L", title="x")
+    spans = marks(ET.fromstring(chart), "span")
+    assert len(spans) == 3
+    for span in spans:
+        assert float(span.get("y1") or 0) > float(span.get("y2") or 0)
+        assert float(span.get("y2") or -1) >= 0
+        assert float(span.get("y1") or 1000) <= LINE.height - 30

@@ -75,10 +75,10 @@ async def test_what_a_sensor_sends_is_drawn_as_means_and_fills_no_list(desk: Run
     async with desk.signed_in("wang") as client:
         page = (await client.get(f"/residents/{subject}?span=2w")).text
         (sheet,) = re.findall(r'<section[^>]*aria-labelledby="h-isf">.*?</section>', page, re.DOTALL)
-        assert "每小时均值，不作判断" in sheet
+        assert "每小时均值与高低，不作判断" in sheet
         # 108 mg/dL
         assert "6.0 mmol/L" in sheet or "6 mmol/L" in sheet
-        assert "每日均值" in (await client.get(f"/residents/{subject}?span=1y")).text
+        assert "每日均值与高低" in (await client.get(f"/residents/{subject}?span=1y")).text
         (listed,) = re.findall(r'<section[^>]*id="readings".*?</section>', page, re.DOTALL)
         assert listed.count("<tr>") == 2
         assert re.search(r">血压<.*132/82", listed, re.DOTALL)
@@ -169,6 +169,17 @@ async def test_readings_of_nobody_say_where_they_come_from_and_why_they_wait(des
     assert [(entry.actor, entry.detail) for entry in await audited(desk, "view_unassigned")] == [
         ("wang", {"readings": 2})
     ]
+
+
+async def test_a_device_that_measures_often_hides_no_other_among_those_of_nobody(desk: RunningDesk) -> None:
+    often = [cuff(now() - timedelta(minutes=number), 121, 78, device="ble:cuff-2222") for number in range(1, 251)]
+    await desk.station.receive(cuff(now() - timedelta(days=1), 142, 86, device="ble:cuff-9F9F"), *often)
+    async with desk.signed_in("wang") as client:
+        page = (await client.get("/unassigned")).text
+    assert "142/86" in page
+    assert page.count("121/78") == 20
+    assert "最新 20 条" in page
+    assert "1 条" in page
 
 
 async def test_a_long_section_says_how_many_more_there_are(desk: RunningDesk) -> None:
