@@ -31,7 +31,8 @@ PHASE_SECONDS = 7.0
 DURING_SECONDS = 10.0
 """The nodes choose new leaders in 4 to 9 s."""
 
-SETTLE_SECONDS = 40.0
+SETTLE_SECONDS = 90.0
+"""What a killed process had in hand comes again after the acknowledgement wait of 30 s."""
 
 BEGAN = (datetime.now(UTC) - timedelta(days=2)).replace(microsecond=0)
 
@@ -90,6 +91,19 @@ class Household:
             self.measure()
 
 
+async def everybody_is_served(households: list[Household]) -> None:
+    """None is left out from now on; a node that begins or goes may keep its clients waiting for ten seconds or more."""
+    before = [household.records for household in households]
+    left_out: list[int] = []
+    try:
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while left_out := [n for n, one in enumerate(households) if one.records == before[n]]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pytest.fail(f"no receipt within {SETTLE_SECONDS} s for households {left_out}")
+
+
+@pytest.mark.timeout(360)
 async def test_a_node_and_a_process_are_killed_under_load_and_nothing_is_lost_or_stored_twice(
     cluster: Nats, migrated_database_url: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -110,7 +124,7 @@ async def test_a_node_and_a_process_are_killed_under_load_and_nothing_is_lost_or
             await stack.enter_async_context(household.kiosk)
             for _ in range(IN_FLIGHT):
                 household.measure()
-        await asyncio.sleep(2)  # everybody is connected and every partition claimed
+        await everybody_is_served(households)
         moments = [time.monotonic()]
         await asyncio.sleep(PHASE_SECONDS)
         leader = await leader_of_the_stream(cluster)
@@ -121,6 +135,7 @@ async def test_a_node_and_a_process_are_killed_under_load_and_nothing_is_lost_or
         moments.append(time.monotonic())
         await asyncio.sleep(PHASE_SECONDS)
         moments.append(time.monotonic())
+        await everybody_is_served(households)
         for household in households:
             household.measuring = False
         settled = await asyncio.gather(*(household.kiosk.settled(SETTLE_SECONDS) for household in households))
@@ -134,7 +149,6 @@ async def test_a_node_and_a_process_are_killed_under_load_and_nothing_is_lost_or
         "SELECT count(*), count(DISTINCT (device_id, record_no)) FROM telemetry.observation",
     )[0]
     assert (rows, different) == (sent, sent)
-    assert min(household.records for household in households) > IN_FLIGHT * PER_MESSAGE
     tallies = [household.kiosk.tally for household in households]
     figures: dict[str, object] = {
         f"readings_per_s_{phase}": round(sum(n for at, n in answered if begin <= at < end) / (end - begin))
