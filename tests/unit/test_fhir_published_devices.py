@@ -34,6 +34,10 @@ def coded(code: str, display: str = "", system: str = MDC, **more: str) -> dict[
     return {"coding": [{"system": system, "code": code} | ({"display": display} if display else {})], **more}
 
 
+def known_as(kind: str, system: str, value: str) -> dict[str, Any]:
+    return {"type": coded(kind, system=TYPES), "system": system, "value": value}
+
+
 def clock(name: str, device: str, **more: Any) -> dict[str, Any]:
     return {
         "resourceType": "Observation",
@@ -56,16 +60,8 @@ def device(name: str, maker: dict[str, str], specialization: str, versions: dict
         "id": name,
         "meta": {"profile": [f"{GUIDE}/StructureDefinition/PhdDevice"]},
         "identifier": [
-            {
-                "type": coded("SYSID", system=TYPES),
-                "system": "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680",
-                "value": dashed[0],
-            },
-            {
-                "type": coded("BTMAC", system=TYPES),
-                "system": "http://hl7.org/fhir/sid/eui-48/bluetooth",
-                "value": dashed[1],
-            },
+            known_as("SYSID", "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680", dashed[0]),
+            known_as("BTMAC", "http://hl7.org/fhir/sid/eui-48/bluetooth", dashed[1]),
         ],
         **maker,
         "type": coded("65573", "MDC_MOC_VMS_MDS_SIMP", text="Simple PHD"),
@@ -173,16 +169,8 @@ def test_a_gateway_without_maker_and_model_is_read() -> None:
         "id": GATEWAY,
         "meta": {"profile": [f"{GUIDE}/StructureDefinition/PhgDevice"]},
         "identifier": [
-            {
-                "type": coded("SYSID", system=TYPES),
-                "system": "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680",
-                "value": "ec-de-3d-4e-58-53-2d-31",
-            },
-            {
-                "type": coded("ETHMAC", system=TYPES),
-                "system": "http://hl7.org/fhir/sid/eui-48/ethernet",
-                "value": "3d-4e-58-53-2d-35",
-            },
+            known_as("SYSID", "urn:oid:1.2.840.10004.1.1.1.0.0.1.0.0.1.2680", "ec-de-3d-4e-58-53-2d-31"),
+            known_as("ETHMAC", "http://hl7.org/fhir/sid/eui-48/ethernet", "3d-4e-58-53-2d-35"),
         ],
         "type": coded("531981", "MDC_MOC_VMS_MDS_AHD"),
         "specialization": [{"systemType": coded("528457", "MDC_DEV_SPEC_PROFILE_GENERIC"), "version": "2"}],
